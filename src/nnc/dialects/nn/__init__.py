@@ -1,0 +1,68 @@
+"""The `nn` dialect: tensors with value semantics; what a network computes."""
+
+from __future__ import annotations
+
+from xdsl.ir import Dialect
+
+from nnc.dialects.nn.conv import ConvOp, ConvTransposeOp, PoolOp
+from nnc.dialects.nn.elementwise import ELEMENTWISE_OPS
+from nnc.dialects.nn.linear import MatmulOp, PackOp, UnpackOp
+from nnc.dialects.nn.movement import (
+    BroadcastOp,
+    ConcatOp,
+    DimCastOp,
+    GatherElementsOp,
+    GatherOp,
+    IotaOp,
+    PadOp,
+    ReshapeOp,
+    ResizeOp,
+    SliceOp,
+    TransposeOp,
+)
+from nnc.dialects.nn.reduction import (
+    ArgReduceOp,
+    BatchNormOp,
+    CumulativeOp,
+    LayerNormOp,
+    ReduceOp,
+    SoftmaxOp,
+)
+from nnc.dialects.nn.structure import ConstantOp, DimsOp, DispatchOp, WeightOp, YieldOp
+from nnc.dialects.nn.types import ShapeAttr
+
+NN = Dialect(
+    "nn",
+    [
+        *ELEMENTWISE_OPS,
+        ReshapeOp,
+        TransposeOp,
+        BroadcastOp,
+        DimCastOp,
+        SliceOp,
+        PadOp,
+        ConcatOp,
+        GatherOp,
+        GatherElementsOp,
+        IotaOp,
+        ResizeOp,
+        MatmulOp,
+        PackOp,
+        UnpackOp,
+        ConvOp,
+        ConvTransposeOp,
+        PoolOp,
+        ReduceOp,
+        ArgReduceOp,
+        CumulativeOp,
+        SoftmaxOp,
+        LayerNormOp,
+        BatchNormOp,
+        ConstantOp,
+        WeightOp,
+        DimsOp,
+        DispatchOp,
+        YieldOp,
+    ],
+    [ShapeAttr],
+)

@@ -1,0 +1,76 @@
+"""Constants as numpy arrays, and numpy arrays as constants."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+from xdsl.dialects.builtin import BytesAttr, DenseIntOrFPElementsAttr
+from xdsl.ir import SSAValue
+
+from nnc.dialects.nn.dtypes import element_type_for, numpy_dtype
+from nnc.dialects.nn.structure import MAX_INLINE_ELEMENTS, ConstantOp, DimsOp, WeightOp
+from nnc.dialects.nn.types import is_bool, tensor_type
+from nnc.weights import Array, WeightStore
+
+
+def dense_attribute(array: Array) -> DenseIntOrFPElementsAttr:
+    """The attribute that holds the values of `array`, bit for bit."""
+    element_type = element_type_for(array.dtype)
+    type_ = tensor_type(element_type, array.shape)
+    if is_bool(element_type):
+        # xDSL packs a true i1 as -1, so that equal constants are equal attributes.
+        array = -array.astype(np.int8)
+    return DenseIntOrFPElementsAttr(type_, BytesAttr(_little_endian(array).tobytes()))
+
+
+def dense_array(attribute: DenseIntOrFPElementsAttr) -> Array:
+    """The values of a dense attribute as a read-only array."""
+    element_type = attribute.get_element_type()
+    dtype = numpy_dtype(element_type)
+    data = attribute.data.data
+    if is_bool(element_type):
+        array = np.frombuffer(data, np.int8) != 0
+    else:
+        array = _little_endian(np.frombuffer(data, dtype))
+    array = array.reshape(attribute.get_shape())
+    array.flags.writeable = False
+    return array
+
+
+def _little_endian(array: Array) -> Array:
+    """`array`, its bytes swapped where the machine is big-endian."""
+    return array if sys.byteorder == "little" else array.byteswap()
+
+
+def constant_value(value: SSAValue, weights: WeightStore) -> Array | None:
+    """
+    The array that `value` is known to be; do not write to it.
+
+    None where it is no constant, or a weight whose bytes are not in `weights`.
+    """
+    match value.owner:
+        case ConstantOp():
+            return dense_array(value.owner.value)
+        case WeightOp():
+            return weights.get(value.owner.resource.data)
+        case DimsOp():
+            sizes = value.owner.dims.ints
+            return None if sizes is None else np.array(sizes, np.int64)
+        case _:
+            return None
+
+
+def make_constant(
+    array: Array, name_hint: str, weights: WeightStore
+) -> ConstantOp | WeightOp:
+    """
+    An op whose result is `array`.
+
+    Small arrays go into the text; larger ones to `weights` as a resource that is named
+    `name_hint`, or a variation of it. The array must not change afterwards.
+    """
+    if array.size <= MAX_INLINE_ELEMENTS:
+        return ConstantOp(dense_attribute(array))
+    type_ = tensor_type(element_type_for(array.dtype), array.shape)
+    return WeightOp(weights.add(name_hint, np.ascontiguousarray(array)), type_)

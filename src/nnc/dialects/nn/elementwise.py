@@ -1,0 +1,537 @@
+"""Elementwise ops: equal shapes in, the same shape out; nothing broadcasts here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from xdsl.dialects.builtin import BoolAttr, FloatAttr, StringAttr, TensorType
+from xdsl.ir import Attribute, Operation, SSAValue
+from xdsl.irdl import (
+    irdl_op_definition,
+    operand_def,
+    opt_prop_def,
+    prop_def,
+    result_def,
+)
+from xdsl.utils.exceptions import VerifyException
+
+from nnc.dialects.nn.base import (
+    BinaryOp,
+    NnOp,
+    UnaryOp,
+    require_same_dims,
+    require_same_element_type,
+)
+from nnc.dialects.nn.types import (
+    BOOL,
+    NnTensorType,
+    dims_of,
+    element_type_of,
+    is_bool,
+    tensor_type,
+)
+
+
+@irdl_op_definition
+class NegOp(UnaryOp):
+    """The negated elements, `-x`."""
+
+    name = "nn.neg"
+
+
+@irdl_op_definition
+class AbsOp(UnaryOp):
+    """The absolute values, `|x|`."""
+
+    name = "nn.abs"
+
+
+@irdl_op_definition
+class SignOp(UnaryOp):
+    """-1, 0 or 1 by the sign of each element; NaN stays NaN."""
+
+    name = "nn.sign"
+
+
+@irdl_op_definition
+class ExpOp(UnaryOp):
+    """The exponentials, `e^x`."""
+
+    name = "nn.exp"
+
+
+@irdl_op_definition
+class LogOp(UnaryOp):
+    """The natural logarithms; NaN below zero, -inf at zero."""
+
+    name = "nn.log"
+
+
+@irdl_op_definition
+class SqrtOp(UnaryOp):
+    """The square roots; NaN below zero."""
+
+    name = "nn.sqrt"
+
+
+@irdl_op_definition
+class ReciprocalOp(UnaryOp):
+    """The reciprocals, `1 / x`."""
+
+    name = "nn.reciprocal"
+
+
+@irdl_op_definition
+class FloorOp(UnaryOp):
+    """The elements rounded towards -inf."""
+
+    name = "nn.floor"
+
+
+@irdl_op_definition
+class CeilOp(UnaryOp):
+    """The elements rounded towards +inf."""
+
+    name = "nn.ceil"
+
+
+@irdl_op_definition
+class RoundOp(UnaryOp):
+    """The elements rounded to the nearest integer, halves to even."""
+
+    name = "nn.round"
+
+
+@irdl_op_definition
+class SinOp(UnaryOp):
+    """The sines; radians."""
+
+    name = "nn.sin"
+
+
+@irdl_op_definition
+class CosOp(UnaryOp):
+    """The cosines; radians."""
+
+    name = "nn.cos"
+
+
+@irdl_op_definition
+class TanOp(UnaryOp):
+    """The tangents; radians."""
+
+    name = "nn.tan"
+
+
+@irdl_op_definition
+class AsinOp(UnaryOp):
+    """The arc sines; NaN outside of [-1, 1]."""
+
+    name = "nn.asin"
+
+
+@irdl_op_definition
+class AcosOp(UnaryOp):
+    """The arc cosines; NaN outside of [-1, 1]."""
+
+    name = "nn.acos"
+
+
+@irdl_op_definition
+class AtanOp(UnaryOp):
+    """The arc tangents."""
+
+    name = "nn.atan"
+
+
+@irdl_op_definition
+class SinhOp(UnaryOp):
+    """The hyperbolic sines."""
+
+    name = "nn.sinh"
+
+
+@irdl_op_definition
+class CoshOp(UnaryOp):
+    """The hyperbolic cosines."""
+
+    name = "nn.cosh"
+
+
+@irdl_op_definition
+class AsinhOp(UnaryOp):
+    """The inverse hyperbolic sines."""
+
+    name = "nn.asinh"
+
+
+@irdl_op_definition
+class AcoshOp(UnaryOp):
+    """The inverse hyperbolic cosines; NaN below 1."""
+
+    name = "nn.acosh"
+
+
+@irdl_op_definition
+class AtanhOp(UnaryOp):
+    """The inverse hyperbolic tangents; NaN outside of [-1, 1]."""
+
+    name = "nn.atanh"
+
+
+@irdl_op_definition
+class TanhOp(UnaryOp):
+    """The hyperbolic tangents."""
+
+    name = "nn.tanh"
+
+
+@irdl_op_definition
+class ErfOp(UnaryOp):
+    """The Gauss error function."""
+
+    name = "nn.erf"
+
+
+@irdl_op_definition
+class SigmoidOp(UnaryOp):
+    """The logistic function, `1 / (1 + e^-x)`."""
+
+    name = "nn.sigmoid"
+
+
+@irdl_op_definition
+class ReluOp(UnaryOp):
+    """`max(x, 0)`; NaN stays NaN."""
+
+    name = "nn.relu"
+
+
+@irdl_op_definition
+class NotOp(UnaryOp):
+    """The logical complement of booleans, the bitwise one of integers."""
+
+    name = "nn.not"
+
+
+@irdl_op_definition
+class AddOp(BinaryOp):
+    """`lhs + rhs`; integers wrap."""
+
+    name = "nn.add"
+
+
+@irdl_op_definition
+class SubOp(BinaryOp):
+    """`lhs - rhs`; integers wrap."""
+
+    name = "nn.sub"
+
+
+@irdl_op_definition
+class MulOp(BinaryOp):
+    """`lhs * rhs`; integers wrap."""
+
+    name = "nn.mul"
+
+
+@irdl_op_definition
+class DivOp(BinaryOp):
+    """`lhs / rhs`; integers truncate towards zero."""
+
+    name = "nn.div"
+
+
+@irdl_op_definition
+class ModOp(BinaryOp):
+    """The remainder with the sign of `rhs`, as Python's `%`."""
+
+    name = "nn.mod"
+
+
+@irdl_op_definition
+class RemOp(BinaryOp):
+    """The remainder with the sign of `lhs`, as C's `fmod`."""
+
+    name = "nn.rem"
+
+
+@irdl_op_definition
+class PowOp(BinaryOp):
+    """`lhs` to the power of `rhs`, as C's `pow`."""
+
+    name = "nn.pow"
+
+
+@irdl_op_definition
+class MaximumOp(BinaryOp):
+    """The larger element; NaN if either is NaN."""
+
+    name = "nn.maximum"
+
+
+@irdl_op_definition
+class MinimumOp(BinaryOp):
+    """The smaller element; NaN if either is NaN."""
+
+    name = "nn.minimum"
+
+
+@irdl_op_definition
+class AndOp(BinaryOp):
+    """The conjunction of booleans, the bitwise one of integers."""
+
+    name = "nn.and"
+
+
+@irdl_op_definition
+class OrOp(BinaryOp):
+    """The disjunction of booleans, the bitwise one of integers."""
+
+    name = "nn.or"
+
+
+@irdl_op_definition
+class XorOp(BinaryOp):
+    """The exclusive disjunction of booleans, the bitwise one of integers."""
+
+    name = "nn.xor"
+
+
+@irdl_op_definition
+class ShiftLeftOp(BinaryOp):
+    """`lhs` shifted left by `rhs` bits; 0 from the width on."""
+
+    name = "nn.shift_left"
+
+
+@irdl_op_definition
+class ShiftRightOp(BinaryOp):
+    """`lhs` shifted right by `rhs` bits; arithmetic if signed."""
+
+    name = "nn.shift_right"
+
+
+@irdl_op_definition
+class ClampOp(NnOp):
+    """
+    `min(max(x, min), max)` with constant bounds; NaN stays NaN.
+
+    Example: `nn.clamp %x {min = 0.0 : f64, max = 6.0 : f64}`. A missing bound does not
+    bound. Bounds of integer tensors are whole numbers.
+    """
+
+    name = "nn.clamp"
+
+    operand = operand_def(TensorType)
+    min = opt_prop_def(FloatAttr)
+    max = opt_prop_def(FloatAttr)
+    result = result_def(TensorType)
+
+    def __init__(
+        self,
+        operand: SSAValue | Operation,
+        min: float | None = None,
+        max: float | None = None,
+    ) -> None:
+        super().__init__(
+            [operand],
+            {
+                "min": None if min is None else float(min),
+                "max": None if max is None else float(max),
+            },
+        )
+
+    @property
+    def bounds(self) -> tuple[float | None, float | None]:
+        """The lower and the upper bound."""
+        return (
+            None if self.min is None else self.min.value.data,
+            None if self.max is None else self.max.value.data,
+        )
+
+    def inferred_types(self) -> Sequence[NnTensorType]:
+        return [tensor_type(element_type_of(self.operand), dims_of(self.operand))]
+
+
+Predicate = Literal["eq", "ne", "lt", "le", "gt", "ge"]
+PREDICATES: tuple[Predicate, ...] = ("eq", "ne", "lt", "le", "gt", "ge")
+
+
+@irdl_op_definition
+class CompareOp(NnOp):
+    """Booleans: whether `lhs predicate rhs`; with NaN only `ne` holds."""
+
+    name = "nn.compare"
+
+    lhs = operand_def(TensorType)
+    rhs = operand_def(TensorType)
+    predicate = prop_def(StringAttr)
+    result = result_def(TensorType)
+
+    def __init__(
+        self,
+        lhs: SSAValue | Operation,
+        rhs: SSAValue | Operation,
+        predicate: Predicate,
+    ) -> None:
+        super().__init__([lhs, rhs], {"predicate": predicate})
+
+    def inferred_types(self) -> Sequence[NnTensorType]:
+        if self.predicate.data not in PREDICATES:
+            raise VerifyException(
+                f"{self.name}: unknown predicate '{self.predicate.data}'"
+            )
+        require_same_dims(self, self.lhs, self.rhs)
+        require_same_element_type(self, self.lhs, self.rhs)
+        return [tensor_type(BOOL, dims_of(self.lhs))]
+
+
+@irdl_op_definition
+class IsNanOp(NnOp):
+    """Booleans: whether each element is NaN."""
+
+    name = "nn.is_nan"
+
+    operand = operand_def(TensorType)
+    result = result_def(TensorType)
+
+    def __init__(self, operand: SSAValue | Operation) -> None:
+        super().__init__([operand])
+
+    def inferred_types(self) -> Sequence[NnTensorType]:
+        return [tensor_type(BOOL, dims_of(self.operand))]
+
+
+@irdl_op_definition
+class IsInfOp(NnOp):
+    """Booleans: whether each element is +inf (`positive`) or -inf (`negative`)."""
+
+    name = "nn.is_inf"
+
+    operand = operand_def(TensorType)
+    positive = prop_def(BoolAttr)
+    negative = prop_def(BoolAttr)
+    result = result_def(TensorType)
+
+    def __init__(
+        self,
+        operand: SSAValue | Operation,
+        positive: bool = True,
+        negative: bool = True,
+    ) -> None:
+        super().__init__([operand], {"positive": positive, "negative": negative})
+
+    def inferred_types(self) -> Sequence[NnTensorType]:
+        return [tensor_type(BOOL, dims_of(self.operand))]
+
+
+@irdl_op_definition
+class SelectOp(NnOp):
+    """`on_true` where `condition` holds, else `on_false`."""
+
+    name = "nn.select"
+
+    condition = operand_def(TensorType)
+    on_true = operand_def(TensorType)
+    on_false = operand_def(TensorType)
+    result = result_def(TensorType)
+
+    def __init__(
+        self,
+        condition: SSAValue | Operation,
+        on_true: SSAValue | Operation,
+        on_false: SSAValue | Operation,
+    ) -> None:
+        super().__init__([condition, on_true, on_false])
+
+    def inferred_types(self) -> Sequence[NnTensorType]:
+        require_same_dims(self, self.condition, self.on_true, self.on_false)
+        require_same_element_type(self, self.on_true, self.on_false)
+        if not is_bool(element_type_of(self.condition)):
+            raise VerifyException(
+                f"{self.name}: the condition must be boolean, got "
+                f"{self.condition.type}"
+            )
+        return [tensor_type(element_type_of(self.on_true), dims_of(self.on_true))]
+
+
+@irdl_op_definition
+class CastOp(NnOp):
+    """
+    The elements converted to another element type.
+
+    Float to integer truncates, saturates, and turns NaN into 0; integers wrap when
+    narrowed; to boolean is `x != 0`. Differs from C, where out of range is undefined.
+    """
+
+    name = "nn.cast"
+
+    operand = operand_def(TensorType)
+    result = result_def(TensorType)
+
+    def __init__(self, operand: SSAValue | Operation, element_type: Attribute) -> None:
+        operand = SSAValue.get(operand)
+        super().__init__(
+            [operand], result_types=[tensor_type(element_type, dims_of(operand))]
+        )
+
+    def inferred_types(self) -> Sequence[NnTensorType]:
+        return [tensor_type(element_type_of(self.result), dims_of(self.operand))]
+
+
+UNARY_OPS: tuple[type[UnaryOp], ...] = (
+    NegOp,
+    AbsOp,
+    SignOp,
+    ExpOp,
+    LogOp,
+    SqrtOp,
+    ReciprocalOp,
+    FloorOp,
+    CeilOp,
+    RoundOp,
+    SinOp,
+    CosOp,
+    TanOp,
+    AsinOp,
+    AcosOp,
+    AtanOp,
+    SinhOp,
+    CoshOp,
+    AsinhOp,
+    AcoshOp,
+    AtanhOp,
+    TanhOp,
+    ErfOp,
+    SigmoidOp,
+    ReluOp,
+    NotOp,
+)
+BINARY_OPS: tuple[type[BinaryOp], ...] = (
+    AddOp,
+    SubOp,
+    MulOp,
+    DivOp,
+    ModOp,
+    RemOp,
+    PowOp,
+    MaximumOp,
+    MinimumOp,
+    AndOp,
+    OrOp,
+    XorOp,
+    ShiftLeftOp,
+    ShiftRightOp,
+)
+ELEMENTWISE_OPS: tuple[type[NnOp], ...] = (
+    *UNARY_OPS,
+    *BINARY_OPS,
+    ClampOp,
+    CompareOp,
+    IsNanOp,
+    IsInfOp,
+    SelectOp,
+    CastOp,
+)

@@ -1,0 +1,143 @@
+"""Contractions without windows: matmul, and the packed form of its constant operand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xdsl.dialects.builtin import IntegerAttr, TensorType
+from xdsl.ir import Operation, SSAValue
+from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def
+from xdsl.utils.exceptions import VerifyException
+
+from nnc.dialects.nn.base import NnOp, require_same_element_type
+from nnc.dialects.nn.shapes import broadcast_dims
+from nnc.dialects.nn.types import (
+    NnTensorType,
+    dims_of,
+    element_type_of,
+    static_shape,
+    tensor_type,
+)
+from nnc.symbolic import ceildiv
+
+
+@irdl_op_definition
+class MatmulOp(NnOp):
+    """
+    Matrix products over the last two axes, `[..., M, K] x [..., K, N]`.
+
+    Leading axes broadcast by numpy's rule; both operands have rank >= 2.
+    """
+
+    name = "nn.matmul"
+
+    lhs = operand_def(TensorType)
+    rhs = operand_def(TensorType)
+    result = result_def(TensorType)
+
+    def __init__(self, lhs: SSAValue | Operation, rhs: SSAValue | Operation) -> None:
+        super().__init__([lhs, rhs])
+
+    def inferred_types(self) -> Sequence[NnTensorType]:
+        require_same_element_type(self, self.lhs, self.rhs)
+        lhs, rhs = dims_of(self.lhs), dims_of(self.rhs)
+        if len(lhs) < 2 or len(rhs) < 2:
+            raise VerifyException(f"{self.name}: operands need rank 2 or more")
+        batch = broadcast_dims(lhs[:-2], rhs[:-2])
+        if lhs[-1] != rhs[-2] or batch is None:
+            raise VerifyException(
+                f"{self.name}: {self.lhs.type} does not multiply {self.rhs.type}"
+            )
+        return [tensor_type(element_type_of(self.lhs), [*batch, lhs[-2], rhs[-1]])]
+
+
+@irdl_op_definition
+class PackOp(NnOp):
+    """
+    A constant contraction operand cut into panels for the register tile.
+
+    The operand `[k..., O]` is seen as a matrix `[K, O]`, its columns as `groups` equal
+    groups; each group is padded with zero columns to a multiple of `panel` and cut:
+    `result[g, p, k, j] = operand[k, g * O/groups + p * panel + j]`.
+    """
+
+    name = "nn.pack"
+
+    operand = operand_def(TensorType)
+    panel = prop_def(IntegerAttr)
+    groups = prop_def(IntegerAttr)
+    result = result_def(TensorType)
+
+    def __init__(
+        self, operand: SSAValue | Operation, panel: int, groups: int = 1
+    ) -> None:
+        super().__init__([operand], {"panel": panel, "groups": groups})
+
+    def inferred_types(self) -> Sequence[NnTensorType]:
+        dims = packed_dims(
+            self, self.operand.type, self.panel.value.data, self.groups.value.data
+        )
+        return [tensor_type(element_type_of(self.operand), dims)]
+
+
+@irdl_op_definition
+class UnpackOp(NnOp):
+    """
+    The inverse of `nn.pack`; the result type tells the shape before packing.
+
+    Inside of a dispatch it marks a contraction operand that is read in packed form; no
+    kernel ever unpacks.
+    """
+
+    name = "nn.unpack"
+
+    operand = operand_def(TensorType)
+    panel = prop_def(IntegerAttr)
+    groups = prop_def(IntegerAttr)
+    result = result_def(TensorType)
+
+    def __init__(
+        self,
+        operand: SSAValue | Operation,
+        type: NnTensorType,
+        panel: int,
+        groups: int = 1,
+    ) -> None:
+        super().__init__(
+            [operand], {"panel": panel, "groups": groups}, result_types=[type]
+        )
+
+    def inferred_types(self) -> Sequence[NnTensorType]:
+        expected = packed_dims(
+            self, self.result.type, self.panel.value.data, self.groups.value.data
+        )
+        if static_shape(self.operand) != expected:
+            raise VerifyException(
+                f"{self.name}: {self.operand.type} is not the packed form of "
+                f"{self.result.type}"
+            )
+        return [tensor_type(element_type_of(self.operand), dims_of(self.result))]
+
+
+def packed_dims(
+    op: Operation, type: object, panel: int, groups: int
+) -> tuple[int, int, int, int]:
+    """
+    The shape of the packed form of a tensor of `type`.
+
+    Raises:
+        VerifyException: the type is not static, or does not split so.
+    """
+    assert isinstance(type, TensorType)
+    shape = static_shape(type)
+    if shape is None or len(shape) < 2 or panel < 1 or groups < 1:
+        raise VerifyException(f"{op.name}: cannot pack {type}")
+    columns = shape[-1]
+    if columns % groups:
+        raise VerifyException(f"{op.name}: {columns} columns in {groups} groups")
+    rows = 1
+    for size in shape[:-1]:
+        rows *= size
+    panels = ceildiv(columns // groups, panel).as_int()
+    assert panels is not None
+    return groups, panels, rows, panel

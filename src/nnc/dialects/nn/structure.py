@@ -1,0 +1,190 @@
+"""Ops that hold a network together: constants, shape values, dispatches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from xdsl.dialects.builtin import (
+    DenseIntOrFPElementsAttr,
+    StringAttr,
+    TensorType,
+)
+from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
+from xdsl.irdl import (
+    IRDLOperation,
+    irdl_op_definition,
+    prop_def,
+    region_def,
+    result_def,
+    traits_def,
+    var_operand_def,
+    var_result_def,
+)
+from xdsl.traits import IsolatedFromAbove, IsTerminator, Pure
+from xdsl.utils.exceptions import VerifyException
+
+from nnc.dialects.nn.base import NULLARY_FORMAT, NnOp
+from nnc.dialects.nn.types import I64, NnTensorType, ShapeAttr, tensor_type
+from nnc.symbolic import DimLike
+
+MAX_INLINE_ELEMENTS = 16
+"""Constants of more elements are weights: names in the text, bytes in the store."""
+
+
+@irdl_op_definition
+class ConstantOp(NnOp):
+    """A small constant: `nn.constant {value = dense<[1.0, 2.0]> : tensor<2xf32>}`."""
+
+    name = "nn.constant"
+    assembly_format = NULLARY_FORMAT
+
+    value = prop_def(DenseIntOrFPElementsAttr)
+    result = result_def(TensorType)
+
+    def __init__(self, value: DenseIntOrFPElementsAttr) -> None:
+        super().__init__([], {"value": value})
+
+    def inferred_types(self) -> Sequence[NnTensorType]:
+        type_ = self.value.type
+        if not isinstance(type_, TensorType):
+            raise VerifyException(f"{self.name}: the value must be a tensor")
+        return [cast(NnTensorType, type_)]
+
+
+@irdl_op_definition
+class WeightOp(NnOp):
+    """
+    A constant whose bytes are a resource of the weight store.
+
+    Example: `nn.weight {resource = "conv1.w"} : () -> tensor<64x3x7x7xf32>`.
+    """
+
+    name = "nn.weight"
+    assembly_format = NULLARY_FORMAT
+
+    resource = prop_def(StringAttr)
+    result = result_def(TensorType)
+
+    def __init__(self, resource: str, type: NnTensorType) -> None:
+        super().__init__([], {"resource": resource}, result_types=[type])
+
+    def inferred_types(self) -> Sequence[NnTensorType]:
+        type_ = cast(NnTensorType, self.result.type)
+        if not type_.has_static_shape():
+            raise VerifyException(f"{self.name}: weights have static shapes")
+        return [type_]
+
+
+@irdl_op_definition
+class DimsOp(NnOp):
+    """
+    The values of dims as an i64 vector: `nn.dims {dims = #nn.shape<N, 3>}`.
+
+    What `Shape` and the arithmetic after it become once folded into dims.
+    """
+
+    name = "nn.dims"
+    assembly_format = NULLARY_FORMAT
+
+    dims = prop_def(ShapeAttr)
+    result = result_def(TensorType)
+
+    def __init__(self, dims: Sequence[DimLike]) -> None:
+        super().__init__([], {"dims": ShapeAttr(dims)})
+
+    def inferred_types(self) -> Sequence[NnTensorType]:
+        return [tensor_type(I64, [len(self.dims.dims)])]
+
+
+@irdl_op_definition
+class YieldOp(IRDLOperation):
+    """Ends a dispatch: its operands are the results of the dispatch."""
+
+    name = "nn.yield"
+
+    arguments = var_operand_def(TensorType)
+
+    assembly_format = "operands attr-dict `:` type(operands)"
+
+    traits = traits_def(IsTerminator())
+
+    def __init__(self, *arguments: SSAValue | Operation) -> None:
+        super().__init__(operands=[arguments])
+
+    def verify_(self) -> None:
+        # By name: the dispatches of the lower level are no concern of this dialect.
+        parent = self.parent_op()
+        if parent is None or parent.name not in ("nn.dispatch", "rt.dispatch"):
+            raise VerifyException(f"{self.name}: only dispatches end in it")
+
+
+@irdl_op_definition
+class DispatchOp(IRDLOperation):
+    """
+    A group of ops that becomes one kernel.
+
+    The region is isolated: operands are its block arguments. It holds ordinary `nn`
+    ops, so that fusing changes grouping, never meaning.
+
+    Example::
+
+        %r = nn.dispatch(%x, %w) : (tensor<4x8xf32>, tensor<8x8xf32>) -> tensor<4x8xf32> {
+        ^bb0(%a: tensor<4x8xf32>, %b: tensor<8x8xf32>):
+          %0 = nn.matmul %a, %b : (tensor<4x8xf32>, tensor<8x8xf32>) -> tensor<4x8xf32>
+          %1 = nn.relu %0 : (tensor<4x8xf32>) -> tensor<4x8xf32>
+          nn.yield %1 : tensor<4x8xf32>
+        }
+    """
+
+    name = "nn.dispatch"
+
+    arguments = var_operand_def(TensorType)
+    res = var_result_def(TensorType)
+    body = region_def("single_block")
+
+    traits = traits_def(Pure(), IsolatedFromAbove())
+
+    assembly_format = (
+        "`(` $arguments `)` attr-dict `:` functional-type($arguments, $res) $body"
+    )
+
+    def __init__(
+        self,
+        arguments: Sequence[SSAValue],
+        body: Region,
+        result_types: Sequence[Attribute] | None = None,
+    ) -> None:
+        if result_types is None:
+            terminator = body.block.last_op
+            assert isinstance(terminator, YieldOp)
+            result_types = [a.type for a in terminator.arguments]
+        super().__init__(
+            operands=[arguments], regions=[body], result_types=[result_types]
+        )
+
+    @property
+    def block(self) -> Block:
+        """The body's only block."""
+        return self.body.block
+
+    @property
+    def yield_op(self) -> YieldOp:
+        """The terminator of the body."""
+        terminator = self.body.block.last_op
+        assert isinstance(terminator, YieldOp)
+        return terminator
+
+    def verify_(self) -> None:
+        arguments = [a.type for a in self.block.args]
+        if arguments != [a.type for a in self.arguments]:
+            raise VerifyException(
+                f"{self.name}: block arguments must have the types of the operands"
+            )
+        last = self.block.last_op
+        if not isinstance(last, YieldOp):
+            raise VerifyException(f"{self.name}: the body must end in nn.yield")
+        if [a.type for a in last.arguments] != [r.type for r in self.res]:
+            raise VerifyException(
+                f"{self.name}: nn.yield must give the types of the results"
+            )

@@ -1,0 +1,173 @@
+"""What the host program does: dispatches, then launches; and checks on sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xdsl.dialects.builtin import StringAttr, SymbolRefAttr
+from xdsl.ir import Block, Region, SSAValue
+from xdsl.irdl import (
+    AttrSizedOperandSegments,
+    IRDLOperation,
+    ParsePropInAttrDict,
+    irdl_op_definition,
+    opt_prop_def,
+    prop_def,
+    region_def,
+    traits_def,
+    var_operand_def,
+)
+from xdsl.traits import IsolatedFromAbove, MemoryReadEffect, MemoryWriteEffect
+from xdsl.utils.exceptions import VerifyException
+
+from nnc.dialects.nn.structure import YieldOp
+from nnc.dialects.nn.types import ShapeAttr
+from nnc.dialects.rt.types import BufferType, buffer_type_of
+from nnc.symbolic import Dim, DimLike
+
+
+@irdl_op_definition
+class DispatchOp(IRDLOperation):
+    """A group of `nn` ops that becomes one kernel, bound to buffers.
+
+    The region's arguments are the contents of `inputs`; the values that `nn.yield`
+    gives are stored to `outputs`, in order. An output may be an input too, where each
+    element is read before it is written. Example::
+
+        rt.dispatch ins(%x : !rt.buffer<..>) outs(%y : !rt.buffer<..>) {
+        ^bb0(%a: tensor<4x8xf32>):
+          %0 = nn.relu %a : (tensor<4x8xf32>) -> tensor<4x8xf32>
+          nn.yield %0 : tensor<4x8xf32>
+        }
+    """
+
+    name = "rt.dispatch"
+
+    inputs = var_operand_def(BufferType)
+    outputs = var_operand_def(BufferType)
+    body = region_def("single_block")
+
+    traits = traits_def(IsolatedFromAbove(), MemoryReadEffect(), MemoryWriteEffect())
+    irdl_options = (AttrSizedOperandSegments(as_property=True),)
+    assembly_format = (
+        "`ins` `(` ($inputs^ `:` type($inputs))? `)` "
+        "`outs` `(` ($outputs^ `:` type($outputs))? `)` attr-dict-with-keyword $body"
+    )
+
+    def __init__(
+        self, inputs: Sequence[SSAValue], outputs: Sequence[SSAValue], body: Region
+    ) -> None:
+        super().__init__(operands=[inputs, outputs], regions=[body])
+
+    @property
+    def block(self) -> Block:
+        """The body's only block."""
+        return self.body.block
+
+    @property
+    def yield_op(self) -> YieldOp:
+        """The terminator of the body."""
+        terminator = self.body.block.last_op
+        assert isinstance(terminator, YieldOp)
+        return terminator
+
+    def verify_(self) -> None:
+        self._verify_types("input", self.inputs, self.block.args)
+        last = self.block.last_op
+        if not isinstance(last, YieldOp):
+            raise VerifyException(f"{self.name}: the body must end in nn.yield")
+        self._verify_types("output", self.outputs, last.arguments)
+
+    def _verify_types(
+        self, kind: str, buffers: Sequence[SSAValue], tensors: Sequence[SSAValue]
+    ) -> None:
+        if len(buffers) != len(tensors):
+            raise VerifyException(
+                f"{self.name}: {len(buffers)} {kind}s for {len(tensors)} tensors"
+            )
+        for buffer, tensor in zip(buffers, tensors, strict=True):
+            expected = buffer_type_of(buffer).tensor_type
+            if tensor.type != expected:
+                raise VerifyException(
+                    f"{self.name}: {kind} {buffer.type} cannot hold {tensor.type}"
+                )
+
+
+@irdl_op_definition
+class LaunchOp(IRDLOperation):
+    """Runs a kernel over all of its tasks.
+
+    The kernel gets the run state if it asks for it (`needs_state`), a pointer to the
+    first element of each buffer, the values of `dims`, and a range of tasks out of
+    `0 .. tasks`. Example::
+
+        rt.launch @pointwise_0(%x, %y) {dims = #nn.shape<N>, tasks = #nn.shape<4>,
+          schedule = "pointwise"} : !rt.buffer<..>, !rt.buffer<..>
+    """
+
+    name = "rt.launch"
+
+    kernel = prop_def(SymbolRefAttr)
+    buffers = var_operand_def(BufferType)
+    dims = prop_def(ShapeAttr)
+    tasks = prop_def(ShapeAttr)
+    schedule = opt_prop_def(StringAttr)
+
+    traits = traits_def(MemoryReadEffect(), MemoryWriteEffect())
+    irdl_options = (ParsePropInAttrDict(),)
+    assembly_format = "$kernel `(` $buffers `)` attr-dict `:` type($buffers)"
+
+    def __init__(
+        self,
+        kernel: str,
+        buffers: Sequence[SSAValue],
+        dims: Sequence[DimLike] = (),
+        tasks: DimLike = 1,
+        schedule: str | None = None,
+    ) -> None:
+        super().__init__(
+            operands=[buffers],
+            properties={
+                "kernel": SymbolRefAttr(kernel),
+                "dims": ShapeAttr(dims),
+                "tasks": ShapeAttr([tasks]),
+                "schedule": None if schedule is None else StringAttr(schedule),
+            },
+        )
+
+    @property
+    def task_count(self) -> Dim:
+        """How many tasks the kernel has."""
+        return self.tasks.dims[0]
+
+    def verify_(self) -> None:
+        if len(self.tasks.texts) != 1:
+            raise VerifyException(
+                f"{self.name}: one task count expected, got {len(self.tasks.texts)}"
+            )
+
+
+@irdl_op_definition
+class AssertEqualOp(IRDLOperation):
+    """Two lists of dims that must agree, checked when a shape is first seen.
+
+    Example: `rt.assert_equal {lhs = #nn.shape<A>, rhs = #nn.shape<B>}`.
+    """
+
+    name = "rt.assert_equal"
+
+    lhs = prop_def(ShapeAttr)
+    rhs = prop_def(ShapeAttr)
+
+    irdl_options = (ParsePropInAttrDict(),)
+    assembly_format = "attr-dict"
+
+    def __init__(self, lhs: Sequence[DimLike], rhs: Sequence[DimLike]) -> None:
+        super().__init__(properties={"lhs": ShapeAttr(lhs), "rhs": ShapeAttr(rhs)})
+
+    def verify_(self) -> None:
+        if len(self.lhs.texts) != len(self.rhs.texts):
+            raise VerifyException(
+                f"{self.name}: {len(self.lhs.texts)} dims against "
+                f"{len(self.rhs.texts)}"
+            )

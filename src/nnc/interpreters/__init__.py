@@ -1,0 +1,1 @@
+"""Executable meanings of dialects, in numpy: the oracle for everything else."""

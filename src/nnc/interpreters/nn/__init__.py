@@ -1,0 +1,181 @@
+"""
+The reference interpreter of the `nn` dialect: what a network means, in numpy.
+
+It is the oracle of the tests, the engine of the constant folder and of
+`verify-numerically`. It shares no code with the compiler's kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.func import FuncOp
+from xdsl.interpreter import (
+    Interpreter,
+    InterpreterFunctions,
+    OpImplResult,
+    PythonValues,
+)
+from xdsl.ir import Operation
+
+from nnc.dialects.nn.structure import DispatchOp
+from nnc.errors import InternalError, NncError
+from nnc.interpreters.nn import (
+    conv,
+    elementwise,
+    linear,
+    movement,
+    reduction,
+    resize,
+    structure,
+)
+from nnc.interpreters.nn.environment import Array, Environment, References, evaluate
+from nnc.interpreters.nn.inputs import bind_inputs, main_of
+from nnc.weights import WeightStore
+
+GROUPS: Mapping[str, References] = {
+    "elementwise": elementwise.REFERENCES,
+    "movement": movement.REFERENCES,
+    "resize": resize.REFERENCES,
+    "linear": linear.REFERENCES,
+    "conv": conv.REFERENCES,
+    "reduction": reduction.REFERENCES,
+    "structure": structure.REFERENCES,
+}
+"""The reference implementations by op group."""
+
+_ALL = References()
+for _group in GROUPS.values():
+    _ALL.update(_group)
+
+
+class NnFunctions(InterpreterFunctions):
+    """The implementations of one op group, in the form xDSL's interpreter takes."""
+
+    def __init__(self, references: References, environment: Environment) -> None:
+        self.references = references
+        self.environment = environment
+
+    def _impls(self) -> Iterable[tuple[type[Operation], Any]]:  # pyright: ignore[reportIncompatibleMethodOverride] # a table, not decorated methods
+        return ((op_type, type(self)._run) for op_type in self.references)
+
+    @classmethod
+    def _cast_impls(cls) -> Iterable[Any]:
+        return ()
+
+    @classmethod
+    def _attr_impls(cls) -> Iterable[Any]:
+        return ()
+
+    @classmethod
+    def _ext_impls(cls) -> Iterable[Any]:
+        return ()
+
+    @classmethod
+    def _callable_impls(cls) -> Iterable[Any]:
+        return ()
+
+    def _run(
+        self, _: Interpreter, op: Operation, operands: PythonValues
+    ) -> OpImplResult:
+        reference = self.references[type(op)]
+        return OpImplResult(evaluate(reference, op, operands, self.environment), None)
+
+
+class NnRegionFunctions(NnFunctions):
+    """The ops that run a region: dispatches, and the function around everything."""
+
+    def __init__(self) -> None:
+        super().__init__(References(), Environment())
+
+    def _impls(self) -> Iterable[tuple[type[Operation], Any]]:
+        return ((op_type, type(self)._run) for op_type in (DispatchOp, FuncOp))
+
+    def _run(
+        self, interpreter: Interpreter, op: Operation, operands: PythonValues
+    ) -> OpImplResult:
+        (region,) = op.regions
+        results = structure.run_block(region.block, operands, interpreter.run_op)
+        return OpImplResult(results, None)
+
+
+def interpreter_for(
+    module: ModuleOp,
+    environment: Environment,
+    listeners: Sequence[Interpreter.Listener] = (),
+) -> Interpreter:
+    """An xDSL interpreter that knows the `nn` dialect."""
+    interpreter = Interpreter(module, listeners=tuple(listeners))
+    for references in GROUPS.values():
+        interpreter.register_implementations(NnFunctions(references, environment))
+    interpreter.register_implementations(NnRegionFunctions())
+    return interpreter
+
+
+def run_module(
+    module: ModuleOp,
+    weights: WeightStore,
+    inputs: Sequence[NDArray[Any]] | Mapping[str, NDArray[Any]],
+    listeners: Sequence[Interpreter.Listener] = (),
+) -> list[NDArray[Any]]:
+    """
+    The outputs of the function `@main` for these inputs, in order.
+
+    Inputs come by position or by name (`nn.name` of the arguments); symbols take their
+    values from the shapes.
+
+    Raises:
+        InputError: the inputs do not fit the arguments of `@main`.
+        RunError: the data made an op fail; names the source node.
+    """
+    main = main_of(module)
+    arrays, symbols = bind_inputs(main, inputs)
+    environment = Environment(symbols, weights)
+    interpreter = interpreter_for(module, environment, listeners)
+    with np.errstate(all="ignore"):
+        try:
+            results = structure.run_block(main.body.block, arrays, interpreter.run_op)
+        except Exception as error:
+            # xDSL wraps what an implementation raises in a diagnostic.
+            cause: BaseException | None = error
+            while cause is not None:
+                if isinstance(cause, NncError):
+                    raise cause from None
+                cause = cause.__cause__
+            raise
+    return [np.ascontiguousarray(r) for r in results]
+
+
+def evaluate_op(
+    op: Operation,
+    operands: Sequence[NDArray[Any]],
+    symbols: Mapping[str, int] | None = None,
+    weights: WeightStore | None = None,
+) -> list[NDArray[Any]]:
+    """
+    The results of a single op, for instance in a constant folder.
+
+    Raises:
+        RunError: the data make the op fail.
+        InternalError: the op has no reference implementation.
+    """
+    environment = Environment(symbols or {}, weights or WeightStore())
+    if isinstance(op, DispatchOp):
+
+        def run(inner: Operation, values: tuple[Array, ...]) -> Sequence[Array]:
+            return evaluate_op(inner, values, environment.symbols, environment.weights)
+
+        return list(structure.run_block(op.block, operands, run))
+    reference = _ALL.get(type(op))
+    if reference is None:
+        raise InternalError(f"{op.name} has no reference implementation")
+    return list(evaluate(reference, op, operands, environment))
+
+
+def has_reference(op: Operation) -> bool:
+    """Whether `evaluate_op` knows the op."""
+    return type(op) in _ALL or isinstance(op, DispatchOp)

@@ -1,0 +1,1 @@
+"""From tensors to buffers, kernels and the llvm dialect."""

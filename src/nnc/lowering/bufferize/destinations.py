@@ -1,0 +1,94 @@
+"""
+Where results are produced: into model outputs, concatenations and padded tensors.
+
+One walk from the end of the function: the place of a concatenation is known before
+its operands are reached, so each operand can be given a slice of it. A value gets a
+place of somebody else only if its maker and all its readers can work there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xdsl.dialects.func import FuncOp, ReturnOp
+from xdsl.ir import Operation, OpResult, SSAValue
+
+from nnc.dialects.nn import movement
+from nnc.dialects.nn.base import normalized_axis
+from nnc.dialects.nn.structure import DimsOp, DispatchOp
+from nnc.dialects.nn.types import dims_of, element_type_of
+from nnc.dialects.rt.types import BufferType
+from nnc.lowering.bufferize.places import Place, Root, RootKind, operand_place
+from nnc.lowering.bufferize.strides import can_have_strides, result_strides
+from nnc.symbolic import Dim
+
+Destinations = dict[SSAValue, Place]
+"""The place of each value that the program produces, and of views made to fit one."""
+
+
+def decide_destinations(function: FuncOp, outputs: Sequence[Root]) -> Destinations:
+    """A place for the result of every op of `function` that produces one."""
+    destinations: Destinations = {}
+    terminator = function.body.block.last_op
+    assert isinstance(terminator, ReturnOp)
+    for value, root in zip(terminator.arguments, outputs, strict=True):
+        _try_place(value, Place.whole(root), destinations)
+    for op in reversed(list(function.body.block.ops)):
+        _decide(op, destinations)
+    return destinations
+
+
+def _decide(op: Operation, destinations: Destinations) -> None:
+    if isinstance(op, DispatchOp | DimsOp | movement.ConcatOp | movement.PadOp):
+        for result in op.results:
+            if result not in destinations:
+                destinations[result] = Place.whole(new_root(result))
+    if isinstance(op, movement.ConcatOp):
+        place = destinations[op.result]
+        place.root.is_shared = True
+        for operand, part in zip(op.arguments, concat_parts(op, place), strict=True):
+            _try_place(operand, part, destinations)
+    elif isinstance(op, movement.PadOp):
+        place = destinations[op.result]
+        place.root.is_shared = True
+        _try_place(op.operand, pad_interior(op, place), destinations)
+
+
+def new_root(value: SSAValue) -> Root:
+    """Memory of the arena for `value`, with strides that suit it."""
+    type_ = BufferType(element_type_of(value), dims_of(value), result_strides(value))
+    return Root(RootKind.ALLOC, type_)
+
+
+def concat_parts(op: movement.ConcatOp, place: Place) -> list[Place]:
+    """The parts of a concatenation at `place` that its operands fill."""
+    axis = normalized_axis(op, op.axis.value.data, len(place.dims))
+    parts: list[Place] = []
+    offsets = [Dim.of(0)] * len(place.dims)
+    for operand in op.arguments:
+        dims = dims_of(operand)
+        parts.append(place.box(offsets, dims))
+        offsets[axis] = offsets[axis] + dims[axis]
+    return parts
+
+
+def pad_interior(op: movement.PadOp, place: Place) -> Place:
+    """The part of a padded tensor at `place` that the operand fills."""
+    return place.box(op.low.dims, dims_of(op.operand))
+
+
+def _try_place(value: SSAValue, place: Place, destinations: Destinations) -> bool:
+    """Let `value` be produced at `place`, if everyone concerned can work there."""
+    if not isinstance(value, OpResult) or value in destinations:
+        return False
+    if not can_have_strides(value, place.strides):
+        return False
+    op = value.op
+    if isinstance(op, DispatchOp | DimsOp | movement.ConcatOp | movement.PadOp):
+        destinations[value] = place
+        return True
+    before = operand_place(op, place)
+    if before is None or not _try_place(op.operands[0], before, destinations):
+        return False
+    destinations[value] = place
+    return True

@@ -1,0 +1,177 @@
+"""Which strides the readers and writers of a value can deal with, and which suit them.
+
+Contiguous strides always do. Others come from concatenations and padding done in
+place, and from the padding of strides that are a multiple of 4 KiB: rows that far
+apart share one set of the first-level cache, which halves the speed of a kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xdsl.ir import Block, BlockArgument, Operation, OpResult, SSAValue
+
+from nnc.analysis.dispatches import is_contraction, is_window
+from nnc.analysis.strides import contiguous_strides
+from nnc.dialects.nn import linear, movement
+from nnc.dialects.nn.structure import DispatchOp, YieldOp
+from nnc.dialects.nn.types import bit_width, dims_of, element_type_of
+from nnc.lowering.bufferize.places import view_strides
+from nnc.symbolic import Dim
+
+_ALIASING_BYTES = 4096
+_PADDING_BYTES = 64
+
+Strides = tuple[Dim, ...]
+
+
+def result_strides(value: SSAValue) -> Strides:
+    """The strides of a buffer made for `value`: contiguous or padded ones."""
+    dims = dims_of(value)
+    dense = contiguous_strides(dims)
+    padded = padded_strides(dims, bit_width(element_type_of(value)) // 8)
+    if padded == dense or not _is_read_in_tiles(value):
+        return dense
+    return padded if can_have_strides(value, padded) else dense
+
+
+def padded_strides(dims: Sequence[Dim], element_bytes: int) -> Strides:
+    """Row-major strides, with 64 bytes between rows that would be 4 KiB apart."""
+    strides: list[Dim] = []
+    step = Dim.of(1)
+    for axis in reversed(range(len(dims))):
+        size = step.as_int()
+        is_row = axis == len(dims) - 2 and dims[axis] != 1
+        if is_row and size and size * element_bytes % _ALIASING_BYTES == 0:
+            step = step + _PADDING_BYTES // element_bytes
+        strides.append(step)
+        step = step * dims[axis]
+    return tuple(reversed(strides))
+
+
+def _is_read_in_tiles(value: SSAValue) -> bool:
+    """Whether a contraction or window makes or reads `value`, perhaps through views."""
+    if isinstance(value, OpResult) and isinstance(value.op, DispatchOp):
+        if _has_tiles(value.op):
+            return True
+    for use in value.uses:
+        user = use.operation
+        if isinstance(user, DispatchOp) and _has_tiles(user):
+            return True
+        if type(user) in movement.VIEW_OPS and _is_read_in_tiles(user.results[0]):
+            return True
+    return False
+
+
+def _has_tiles(op: DispatchOp) -> bool:
+    return any(is_contraction(o) or is_window(o) for o in op.block.ops)
+
+
+def can_have_strides(value: SSAValue, strides: Strides) -> bool:
+    """Whether maker and readers of `value` can work on `strides` without a copy."""
+    if isinstance(value, OpResult) and isinstance(value.op, DispatchOp):
+        if not _can_store(value.op.yield_op, value.index, strides):
+            return False
+    return all(
+        _can_read(use.operation, use.index, value, strides) for use in value.uses
+    )
+
+
+def _can_read(
+    user: Operation, index: int, value: SSAValue, strides: Strides
+) -> bool:
+    if isinstance(user, DispatchOp):
+        return can_read(user.block.args[index], strides)
+    if type(user) not in movement.VIEW_OPS:
+        return True
+    seen = _strides_through(user, value, strides)
+    if seen is None:
+        return False
+    result = user.results[0]
+    return all(_can_read(u.operation, u.index, result, seen) for u in result.uses)
+
+
+def can_read(value: SSAValue, strides: Strides) -> bool:
+    """Whether a region can read `value`, an argument or a view of one, at `strides`."""
+    for use in value.uses:
+        user = use.operation
+        if isinstance(user, linear.UnpackOp):
+            if strides != contiguous_strides(dims_of(value)):
+                return False
+        elif type(user) in movement.VIEW_OPS:
+            seen = _strides_through(user, value, strides)
+            if seen is None or not can_read(user.results[0], seen):
+                return False
+        elif isinstance(user, linear.MatmulOp) and use.index == 1:
+            # The columns of the second operand are loaded as vectors.
+            if strides[-1] != 1 and dims_of(value)[-1] != 1:
+                return False
+    return True
+
+
+def _strides_through(
+    op: Operation, operand: SSAValue, strides: Strides
+) -> Strides | None:
+    """The strides of a view op's result, or None if it is no view of these."""
+    dims = dims_of(operand)
+    match op:
+        case movement.TransposeOp():
+            return tuple(strides[a] for a in op.axes)
+        case movement.ReshapeOp():
+            return view_strides(dims, strides, dims_of(op.result))
+        case movement.SliceOp():
+            steps = op.steps.get_values()
+            return tuple(s * int(k) for s, k in zip(strides, steps, strict=True))
+        case movement.BroadcastOp():
+            target = dims_of(op.result)
+            new = len(target) - len(dims)
+            kept = zip(dims, strides, target[new:], strict=True)
+            return (
+                *[Dim.of(0)] * new,
+                *(s if d == t else Dim.of(0) for d, s, t in kept),
+            )
+        case _:
+            return strides
+
+
+def _can_store(terminator: YieldOp, index: int, strides: Strides) -> bool:
+    """Whether the region can store its result `index` at `strides`.
+
+    Views between what is computed and `nn.yield` are undone on the buffer's side.
+    """
+    value: SSAValue = terminator.arguments[index]
+    current: Strides | None = strides
+    while isinstance(value, OpResult) and type(value.op) in movement.VIEW_OPS:
+        if not _depends_on_ops(value.op):
+            return True
+        current = _strides_before(value.op, current)
+        if current is None:
+            return False
+        value = value.op.operands[0]
+    return True
+
+
+def _depends_on_ops(op: Operation) -> bool:
+    operand = op.operands[0]
+    return not isinstance(operand, BlockArgument)
+
+
+def _strides_before(op: Operation, strides: Strides) -> Strides | None:
+    match op:
+        case movement.TransposeOp():
+            before = [Dim.of(0)] * len(strides)
+            for position, axis in enumerate(op.axes):
+                before[axis] = strides[position]
+            return tuple(before)
+        case movement.ReshapeOp():
+            return view_strides(dims_of(op.result), strides, dims_of(op.operand))
+        case movement.DimCastOp():
+            return strides
+        case _:
+            # Pulled by a pointwise kernel, which stores to any strides.
+            return strides
+
+
+def block_reads_strided(block: Block, strides: Sequence[Strides]) -> list[bool]:
+    """For each argument of a region, whether it can be read at its strides."""
+    return [can_read(a, s) for a, s in zip(block.args, strides, strict=True)]

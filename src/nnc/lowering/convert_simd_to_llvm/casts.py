@@ -1,0 +1,215 @@
+"""Conversions between element types.
+
+bf16 converts by integer arithmetic on every target, so that results agree bit by bit
+(AVX-512's own instruction flushes denormals). f16 uses the hardware where it exists;
+without it LLVM would call a compiler-runtime function that a JIT cannot count on.
+"""
+
+from __future__ import annotations
+
+from xdsl.dialects import llvm
+from xdsl.dialects.builtin import (
+    BFloat16Type,
+    Float16Type,
+    Float64Type,
+    f32,
+    f64,
+    i16,
+    i32,
+)
+from xdsl.ir import Attribute, Operation, SSAValue
+
+from nnc.dialects import llvmx, simd
+from nnc.dialects.simd.types import bits_of, element_type_of, is_float, is_unsigned
+from nnc.lowering.convert_simd_to_llvm.builder import Builder, like
+from nnc.lowering.convert_simd_to_llvm.lowering import Converter, KernelLowering
+
+
+def is_half(type: Attribute) -> bool:
+    """Whether lanes are f16 or bf16, which compute in f32."""
+    return isinstance(element_type_of(type), Float16Type | BFloat16Type)
+
+
+def _has_f16(b: Builder) -> bool:
+    return b.target.arch == "aarch64" or b.target.has("f16c")
+
+
+def half_to_f32(b: Builder, value: SSAValue) -> SSAValue:
+    """Exact."""
+    wide = like(value.type, f32)
+    if isinstance(element_type_of(value.type), BFloat16Type):
+        bits = b.cast(llvm.ZExtOp, b.bits(value), like(wide, i32))
+        return b.bitcast(b.shl(bits, 16), wide)
+    if _has_f16(b):
+        return b.cast(llvm.FPExtOp, value, wide)
+    # Put the 15 magnitude bits where f32 has them; multiplying by 2^112 then corrects
+    # the exponent bias and normalises denormals at once.
+    bits = b.cast(llvm.ZExtOp, b.bits(value), like(wide, i32))
+    magnitude = b.shl(b.and_(bits, b.constant(0x7FFF, bits.type)), 13)
+    scaled = b.fmul(b.bitcast(magnitude, wide), b.constant(2.0**112, wide))
+    special = b.icmp("uge", magnitude, b.constant(0x7C00 << 13, bits.type))
+    as_inf = b.or_(magnitude, b.constant(0x7F800000, bits.type))
+    magnitude = b.select(special, as_inf, b.bits(scaled))
+    sign = b.shl(b.and_(bits, b.constant(0x8000, bits.type)), 16)
+    return b.bitcast(b.or_(magnitude, sign), wide)
+
+
+def f32_to_half(b: Builder, value: SSAValue, type: Attribute) -> SSAValue:
+    """Round to nearest even; NaN stays NaN."""
+    if isinstance(element_type_of(type), BFloat16Type):
+        return _f32_to_bf16(b, value, type)
+    if _has_f16(b):
+        return b.cast(llvm.FPTruncOp, value, type)
+    return _f32_to_f16(b, value, type)
+
+
+def _f32_to_bf16(b: Builder, value: SSAValue, type: Attribute) -> SSAValue:
+    bits = b.bits(value)
+    odd = b.and_(b.lshr(bits, 16), b.constant(1, bits.type))
+    rounded = b.add(b.add(bits, b.constant(0x7FFF, bits.type)), odd)
+    quiet = b.or_(bits, b.constant(0x400000, bits.type))
+    kept = b.select(b.fcmp("uno", value, value), quiet, rounded)
+    narrow = b.cast(llvm.TruncOp, b.lshr(kept, 16), like(type, i16))
+    return b.bitcast(narrow, type)
+
+
+def _f32_to_f16(b: Builder, value: SSAValue, type: Attribute) -> SSAValue:
+    bits = b.bits(value)
+    ints = bits.type
+
+    def c(number: int) -> SSAValue:
+        return b.constant(number, ints)
+
+    magnitude = b.and_(bits, c(0x7FFFFFFF))
+    sign = b.and_(b.lshr(bits, 16), c(0x8000))
+    # Normal results: rebias the exponent and round to nearest even in one addition.
+    odd = b.and_(b.lshr(magnitude, 13), c(1))
+    normal = b.lshr(b.add(b.sub(magnitude, c((112 << 23) - 0xFFF)), odd), 13)
+    # Denormal results: adding 0.5 lets the adder align and round the mantissa.
+    half = b.constant(0.5, value.type)
+    shifted = b.fadd(b.bitcast(magnitude, value.type), half)
+    denormal = b.sub(b.bits(shifted), c(0x3F000000))
+    finite = b.select(b.icmp("ult", magnitude, c(113 << 23)), denormal, normal)
+    is_nan = b.icmp("ugt", magnitude, c(0x7F800000))
+    special = b.select(is_nan, c(0x7E00), c(0x7C00))
+    result = b.select(b.icmp("uge", magnitude, c(143 << 23)), special, finite)
+    narrow = b.cast(llvm.TruncOp, b.or_(result, sign), like(type, i16))
+    return b.bitcast(narrow, type)
+
+
+def _f64_to_half(b: Builder, value: SSAValue, type: Attribute) -> SSAValue:
+    """Through f32 rounded to odd, so that the second rounding is the only one."""
+    bits = b.bits(value)
+    mask = (1 << 29) - 1
+    dropped = b.and_(bits, b.constant(mask, bits.type))
+    sticky = b.icmp("ne", dropped, b.constant(0, bits.type))
+    sticky = b.cast(llvm.ZExtOp, sticky, bits.type)
+    odd = b.or_(b.and_(bits, b.constant(~mask, bits.type)), b.shl(sticky, 29))
+    keep = b.fcmp("uno", value, value)
+    exact = b.select(keep, value, b.bitcast(odd, value.type))
+    return f32_to_half(b, b.cast(llvm.FPTruncOp, exact, like(type, f32)), type)
+
+
+def float_to_float(b: Builder, value: SSAValue, type: Attribute) -> SSAValue:
+    """Between any two float types."""
+    if value.type == type:
+        return value
+    if is_half(value.type):
+        return float_to_float(b, half_to_f32(b, value), type)
+    if is_half(type):
+        if isinstance(element_type_of(value.type), Float64Type):
+            return _f64_to_half(b, value, type)
+        return f32_to_half(b, value, type)
+    wider = bits_of(type) > bits_of(value.type)
+    return b.cast(llvm.FPExtOp if wider else llvm.FPTruncOp, value, type)
+
+
+def int_to_int(
+    b: Builder, value: SSAValue, type: Attribute, unsigned: bool
+) -> SSAValue:
+    """Extend by the signedness of the source, or drop high bits; to i1 asks `!= 0`."""
+    source, result = bits_of(value.type), bits_of(type)
+    if source == result:
+        return value
+    if result == 1:
+        return b.icmp("ne", value, b.constant(0, value.type))
+    if result < source:
+        return b.cast(llvm.TruncOp, value, type)
+    return b.cast(llvm.ZExtOp if unsigned else llvm.SExtOp, value, type)
+
+
+def int_to_float(
+    b: Builder, value: SSAValue, type: Attribute, unsigned: bool
+) -> SSAValue:
+    """Nearest float."""
+    if is_half(type):
+        # A 32-bit integer is exact in f64; via f32 it would round twice.
+        wide = f64 if bits_of(value.type) > 16 else f32
+        return float_to_float(
+            b, int_to_float(b, value, like(type, wide), unsigned), type
+        )
+    bits = bits_of(value.type)
+    if unsigned and bits < 32:
+        value = b.cast(llvm.ZExtOp, value, like(value.type, i32))
+    elif unsigned:
+        return b.cast(llvmx.UIToFPOp, value, type)
+    elif bits < 32:
+        value = b.cast(llvm.SExtOp, value, like(value.type, i32))
+    return b.cast(llvm.SIToFPOp, value, type)
+
+
+def float_to_int(
+    b: Builder, value: SSAValue, type: Attribute, unsigned: bool
+) -> SSAValue:
+    """Towards zero, saturating, NaN to 0; to i1 asks `!= 0`."""
+    if is_half(value.type):
+        value = half_to_f32(b, value)
+    bits = bits_of(type)
+    if bits == 1:
+        return b.fcmp("une", value, b.constant(0.0, value.type))
+    if bits < 32:
+        # Clamped in floats, the value fits the i32 that the hardware converts to.
+        low = 0.0 if unsigned else -(2.0 ** (bits - 1))
+        high = 2.0**bits - 1 if unsigned else 2.0 ** (bits - 1) - 1
+        clamped = clamp(b, value, low, high)
+        zero = b.constant(0.0, value.type)
+        clamped = b.select(b.fcmp("uno", value, value), zero, clamped)
+        wide = b.cast(llvmx.FPToSIOp, clamped, like(type, i32))
+        return b.cast(llvm.TruncOp, wide, type)
+    name = "llvm.fptoui.sat" if unsigned else "llvm.fptosi.sat"
+    return b.intrinsic(name, (value,), type, (type, value.type))
+
+
+def clamp(b: Builder, x: SSAValue, low: float, high: float) -> SSAValue:
+    """`x` limited to [low, high]; NaN stays NaN. One min and one max instruction."""
+    lo, hi = b.constant(low, x.type), b.constant(high, x.type)
+    x = b.select(b.fcmp("olt", x, lo), lo, x)
+    return b.select(b.fcmp("ogt", x, hi), hi, x)
+
+
+def convert_cast(lw: KernelLowering, op: simd.CastOp) -> None:
+    """Any pair of element types."""
+    b = lw.b
+    value, type = lw.value(op.value), lw.type_of(op.result)
+    source, result = op.value.type, op.result.type
+    from_float = is_float(source)
+    if from_float and is_float(result):
+        new = float_to_float(b, value, type)
+    elif from_float:
+        new = float_to_int(b, value, type, is_unsigned(result))
+    elif is_float(result):
+        new = int_to_float(b, value, type, is_unsigned(source))
+    else:
+        new = int_to_int(b, value, type, is_unsigned(source))
+    lw.define(op.result, new)
+
+
+def convert_bitcast(lw: KernelLowering, op: simd.BitcastOp) -> None:
+    """Nothing but a change of type."""
+    lw.define(op.result, lw.b.bitcast(lw.value(op.value), lw.type_of(op.result)))
+
+
+CONVERTERS: dict[type[Operation], Converter] = {
+    simd.CastOp: convert_cast,
+    simd.BitcastOp: convert_bitcast,
+}

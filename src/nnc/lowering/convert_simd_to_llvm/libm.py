@@ -1,0 +1,57 @@
+"""Functions without a polynomial of ours: the C library, lane by lane.
+
+LLVM splits a vector intrinsic into scalar library calls, so most of this is one op.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from xdsl.dialects.builtin import VectorType
+from xdsl.ir import SSAValue
+
+from nnc.dialects.simd.types import bits_of, element_type_of, width_of
+from nnc.lowering.convert_simd_to_llvm.builder import Builder
+
+_INTRINSICS = frozenset(
+    {
+        *("exp", "exp2", "log", "sin", "cos", "tan", "asin", "acos", "atan", "atan2"),
+        *("sinh", "cosh", "tanh", "pow"),
+    }
+)
+"""Functions that LLVM knows as `llvm.<name>`."""
+
+
+def call(b: Builder, name: str, *args: SSAValue) -> SSAValue:
+    """`name` of the C library on f32 or f64 operands of any width."""
+    type = args[0].type
+    if name in _INTRINSICS:
+        return b.intrinsic(f"llvm.{name}", args, type)
+    element = element_type_of(type)
+    symbol = name + ("f" if bits_of(type) == 32 else "")
+    if not isinstance(type, VectorType):
+        return b.call(symbol, args, element)
+    result = b.undef(type)
+    for lane in range(width_of(type)):
+        scalars = [b.extract_lane(a, lane) for a in args]
+        result = b.insert_lane(result, b.call(symbol, scalars, element), lane)
+    return result
+
+
+def unary(name: str) -> Callable[[Builder, SSAValue], SSAValue]:
+    """The function `name` of one operand."""
+
+    def apply(b: Builder, x: SSAValue) -> SSAValue:
+        return call(b, name, x)
+
+    return apply
+
+
+def power(b: Builder, x: SSAValue, y: SSAValue) -> SSAValue:
+    """`x ** y`."""
+    return call(b, "pow", x, y)
+
+
+def atan2(b: Builder, y: SSAValue, x: SSAValue) -> SSAValue:
+    """The angle of (x, y)."""
+    return call(b, "atan2", y, x)

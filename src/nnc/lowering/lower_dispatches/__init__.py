@@ -1,0 +1,1 @@
+"""Lowering dispatches to kernels."""

@@ -1,0 +1,145 @@
+"""How a contraction is cut into register tiles: pure functions on sizes and a target.
+
+A register tile is `mr` rows times `nv` vectors of `width` columns. Its accumulators,
+one row of B and one element of A, repeated, have to fit into the registers. The
+columns are cut into panels of `nv * width`; constant operands are stored in panels
+(`nn.pack`), so `panel_width` is a contract between packing and the kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from xdsl.dialects.builtin import Float64Type
+from xdsl.ir import Attribute
+
+from nnc.symbolic import Dim, DimLike, ceildiv
+from nnc.target import Target
+
+MAX_COLUMN_VECTORS: Final = 4
+"""More vectors a row leave too few rows for the loads of B to pay off."""
+
+_MAX_ROWS: Final = 14
+"""Taller tiles gain nothing and cost code."""
+
+_COLUMN_PENALTY: Final = {
+    32: (1.12, 1.0, 1.005, 1.03),
+    16: (1.25, 1.0, 1.1, 1.5),
+}
+"""Registers → relative time of a tile of 1, 2, 3, 4 column vectors, measured."""
+
+_REMAINDER_ROWS: Final = (4, 1)
+"""Tile heights that finish a row count unknown to the compiler."""
+
+
+def accumulator_bits(element_type: Attribute) -> int:
+    """Bits of the type that products of `element_type` are summed in."""
+    return 64 if isinstance(element_type, Float64Type) else 32
+
+
+def vector_width(target: Target, element_type: Attribute) -> int:
+    """Lanes of the accumulators of a contraction over `element_type`."""
+    return target.lanes(accumulator_bits(element_type))
+
+
+def max_rows(target: Target, nv: int) -> int:
+    """The tallest tile of `nv` column vectors that does not spill."""
+    return max(1, min(_MAX_ROWS, (target.vector_registers - 1 - nv) // nv))
+
+
+def column_vectors(target: Target, width: int, columns: int) -> int:
+    """How many vectors a panel has, so that a matrix of `columns` wastes little time.
+
+    Few columns get narrower panels; otherwise the panel is the one whose tile is
+    fastest, unless padding the last panel would cost more than another tile does.
+    """
+    needed = max(1, -(-columns // width))
+    penalty = _COLUMN_PENALTY[32 if target.vector_registers >= 32 else 16]
+
+    def time(nv: int) -> tuple[float, int]:
+        return (-(-needed // nv) * nv * penalty[nv - 1], abs(nv - 2))
+
+    return min(range(1, min(MAX_COLUMN_VECTORS, needed) + 1), key=time)
+
+
+def panel_width(target: Target, element_type: Attribute, columns: int) -> int:
+    """The columns of one panel of a constant contraction operand.
+
+    `columns` is the number of output columns (of one group). Both `pack-weights` and
+    the kernels ask here, so that weights are stored as kernels read them.
+    """
+    width = vector_width(target, element_type)
+    return column_vectors(target, width, columns) * width
+
+
+@dataclass(frozen=True)
+class RowTiles:
+    """How the tiled row axis is cut.
+
+    Tile `t` starts at row `t * rows` while `t < full`, later ones at
+    `full * rows + (t - full) * rest_rows`. With `remainders` (an unknown size) there is
+    at most one later tile, whose rows are done in steps of these heights.
+    """
+
+    rows: int
+    """Height of the first `full` tiles."""
+    full: Dim
+    """Number of tiles of that height."""
+    rest_rows: int
+    """Height of the other tiles; 0 if there are none, or if it is unknown."""
+    count: Dim
+    """Number of tiles."""
+    remainders: tuple[int, ...] = ()
+    """Heights that an unknown rest is composed of, descending to 1."""
+
+    @property
+    def heights(self) -> tuple[int, ...]:
+        """The distinct heights of tiles that code is made for."""
+        rest = (self.rest_rows,) if self.rest_rows else ()
+        return (*((self.rows,) if self.full != 0 else ()), *rest, *self.remainders)
+
+
+def balanced_row_tiles(rows: int, max_height: int) -> RowTiles:
+    """Tiles of at most two heights that differ by one: 128 rows are 8 x 13 + 2 x 12."""
+    count = -(-rows // max_height)
+    if count == 0:
+        return RowTiles(1, Dim.of(0), 0, Dim.of(0))
+    low, extra = divmod(rows, count)
+    if extra == 0:
+        return RowTiles(low, Dim.of(count), 0, Dim.of(count))
+    return RowTiles(low + 1, Dim.of(extra), low, Dim.of(count))
+
+
+def row_tiles(rows: DimLike, max_height: int) -> RowTiles:
+    """The tiles of an axis of `rows`: balanced where the size is known."""
+    rows = Dim.of(rows)
+    fixed = rows.as_int()
+    if fixed is not None:
+        return balanced_row_tiles(fixed, max_height)
+    full = rows // max_height
+    if rows == full * max_height:
+        return RowTiles(max_height, full, 0, full)
+    remainders = tuple(r for r in _REMAINDER_ROWS if r < max_height)
+    return RowTiles(max_height, full, 0, ceildiv(rows, max_height), remainders)
+
+
+def tiled_axis(sizes: Sequence[DimLike], max_height: int) -> int:
+    """The row axis to cut into tiles: the innermost one that makes tall tiles.
+
+    Sizes that are unknown count as large. The result is an index into `sizes`, which
+    must not be empty.
+    """
+
+    def mean_height(size: DimLike) -> float:
+        fixed = Dim.of(size).as_int()
+        if fixed is None:
+            return max_height
+        return fixed / max(1, -(-fixed // max_height))
+
+    best = len(sizes) - 1
+    for axis in reversed(range(len(sizes))):
+        if mean_height(sizes[axis]) > 1.25 * mean_height(sizes[best]):
+            best = axis
+    return best

@@ -1,0 +1,53 @@
+"""
+Flat, lazy name tables of nnc's dialects and passes.
+
+A row is a name and a `"module:Object"` string that is imported on demand, so that
+listing names costs nothing. Keep the rows of a table sorted: one line each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Final, cast
+
+if TYPE_CHECKING:
+    from xdsl.ir import Dialect
+    from xdsl.passes import ModulePass
+
+DIALECTS: Final[Mapping[str, str]] = {
+    "llvmx": "nnc.dialects.llvmx:LLVMX",
+    "nn": "nnc.dialects.nn:NN",
+    "rt": "nnc.dialects.rt:RT",
+    "simd": "nnc.dialects.simd:SIMD",
+}
+
+PASSES: Final[Mapping[str, str]] = {
+    # "name": "nnc.folder.module:ClassPass",
+}
+
+
+def load(path: str) -> object:
+    """The object that a `"module:Object"` row names."""
+    module, _, name = path.partition(":")
+    return getattr(import_module(module), name)
+
+
+def load_dialect(name: str) -> Dialect:
+    """The dialect of that name."""
+    return cast("Dialect", load(DIALECTS[name]))
+
+
+def load_pass(name: str) -> type[ModulePass]:
+    """The class of the pass of that name."""
+    return cast("type[ModulePass]", load(PASSES[name]))
+
+
+def dialect_factories() -> dict[str, Callable[[], Dialect]]:
+    """One function a dialect, as xDSL's `Context.register_dialect` takes them."""
+    return {name: lambda name=name: load_dialect(name) for name in DIALECTS}
+
+
+def pass_factories() -> dict[str, Callable[[], type[ModulePass]]]:
+    """One function a pass, as xDSL's `PassPipeline.parse_spec` takes them."""
+    return {name: lambda name=name: load_pass(name) for name in PASSES}

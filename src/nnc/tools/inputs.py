@@ -1,0 +1,101 @@
+"""Inputs from the command line: shapes, files, and random arrays that fit a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nnc.errors import InputError
+from nnc.random_inputs import Array, choose_sizes, random_array
+from nnc.symbolic import Dim
+
+if TYPE_CHECKING:
+    from nnc import TensorSpec
+
+
+def parse_shapes(texts: Sequence[str]) -> dict[str, tuple[int | str, ...]]:
+    """The shapes of `--input-shape x=1,3,H,W`, by input name."""
+    shapes: dict[str, tuple[int | str, ...]] = {}
+    for text in texts:
+        name, equals, dims = text.rpartition("=")
+        if not equals or not name:
+            raise InputError(f"--input-shape {text}: write NAME=1,3,224,224")
+        shapes[name] = tuple(_parse_dim(text, d.strip()) for d in dims.split(",") if d)
+    return shapes
+
+
+def _parse_dim(text: str, dim: str) -> int | str:
+    if dim.isidentifier():
+        return dim
+    if dim.isdecimal():
+        return int(dim)
+    raise InputError(f"--input-shape {text}: '{dim}' is neither a size nor a name")
+
+
+def parse_sizes(texts: Sequence[str]) -> dict[str, int]:
+    """The sizes of `--dim N=4`, by symbol."""
+    sizes: dict[str, int] = {}
+    for text in texts:
+        name, _, size = text.partition("=")
+        if not name or not size.isdecimal():
+            raise InputError(f"--dim {text}: write NAME=SIZE, as in N=4")
+        sizes[name] = int(size)
+    return sizes
+
+
+def load_inputs(texts: Sequence[str], specs: Sequence[TensorSpec]) -> dict[str, Array]:
+    """The arrays of `--input x=x.npy` and `--input all.npz`, by input name."""
+    arrays: dict[str, Array] = {}
+    for text in texts:
+        name, equals, file = text.rpartition("=")
+        path = Path(file)
+        if path.suffix == ".npz" and not equals:
+            with _read(path) as archive:
+                arrays.update({key: archive[key] for key in archive.files})
+        elif equals:
+            arrays[name] = _read(path)
+        elif len(specs) == 1:
+            arrays[specs[0].name] = _read(path)
+        else:
+            names = ", ".join(s.name for s in specs)
+            raise InputError(
+                f"--input {text}: say which input it is, as in NAME={text}; "
+                f"the model's inputs are {names}"
+            )
+    return arrays
+
+
+def _read(path: Path) -> Any:  # an array of a .npy file, an archive of a .npz file
+    try:
+        return np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise InputError(f"{path} is not a .npy or .npz file: {error}") from error
+
+
+def sizes_of(
+    specs: Sequence[TensorSpec], given: Mapping[str, int], arrays: Mapping[str, Array]
+) -> dict[str, int]:
+    """A size for each symbol: as given, as a loaded array has it, or a default."""
+    sizes = dict(given)
+    for spec in specs:
+        if (array := arrays.get(spec.name)) is not None:
+            for dim, size in zip(spec.shape, array.shape, strict=False):
+                if isinstance(dim, str) and dim.isidentifier():
+                    sizes.setdefault(dim, size)
+    return choose_sizes(map(shape_of, specs), sizes)
+
+
+def shape_of(spec: TensorSpec) -> tuple[Dim, ...]:
+    """The dims of a spec as expressions."""
+    return tuple(Dim.parse(str(dim)) for dim in spec.shape)
+
+
+def random_input(
+    spec: TensorSpec, sizes: Mapping[str, int], generator: np.random.Generator
+) -> Array:
+    """A random array that fits the spec."""
+    shape = [dim.evaluate(sizes) for dim in shape_of(spec)]
+    return random_array(np.dtype(spec.dtype), shape, generator)

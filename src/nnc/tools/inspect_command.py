@@ -1,0 +1,126 @@
+"""`nnc inspect`: compile a model and show what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from nnc.tools import arguments, console
+from nnc.tools.inputs import shape_of
+
+if TYPE_CHECKING:
+    from nnc import CompiledModel, TensorSpec
+    from nnc.runtime.info import Info
+
+
+def inspect_model(
+    model: arguments.Model,
+    input_shapes: arguments.InputShapes,
+    target: arguments.TargetName = "native",
+    all_rows: Annotated[
+        bool, typer.Option("--all", help="Show every kernel, pass and source node.")
+    ] = False,
+    debug: console.Debug = False,
+) -> None:
+    """Compile a model and print tables of what was made."""
+    with console.errors_in_one_line(debug):
+        compiled = arguments.compile_with_progress(model, target, input_shapes, None)
+        show(compiled, console.output(), all_rows=all_rows)
+
+
+def show(compiled: CompiledModel, out: Console, *, all_rows: bool = False) -> None:
+    """Print everything that is known about a compiled model."""
+    info = compiled.info
+    _show_tensors("Inputs", compiled.inputs, out)
+    _show_tensors("Outputs", compiled.outputs, out)
+    symbols = symbols_of(compiled.inputs)
+    if symbols:
+        out.print(f"free dims: {', '.join(symbols)}\n", markup=False)
+    _show_kernels(info, out, None if all_rows else 25)
+    _show_phases(info, out, None if all_rows else 8)
+    if info.fallbacks:
+        table = console.table("Fallbacks", "source node", "reason")
+        for fallback in info.fallbacks:
+            console.add_row(table, fallback.source, fallback.reason)
+        out.print(table)
+    _show_totals(compiled, out)
+
+
+def symbols_of(specs: Sequence[TensorSpec]) -> list[str]:
+    """The free dims of these tensors, in order of appearance."""
+    found: dict[str, None] = {}
+    for spec in specs:
+        for dim in shape_of(spec):
+            found.update(dict.fromkeys(sorted(dim.symbols)))
+    return list(found)
+
+
+def _show_tensors(title: str, specs: Sequence[TensorSpec], out: Console) -> None:
+    table = console.table(title, "name", "dtype", "shape")
+    for spec in specs:
+        shape = " × ".join(map(str, spec.shape)) or "scalar"
+        console.add_row(table, spec.name, str(spec.dtype), shape)
+    out.print(table)
+
+
+def _show_kernels(info: Info, out: Console, limit: int | None) -> None:
+    columns = ("kernel", "schedule", "launches", "ops", "source nodes")
+    table = console.table("Kernels", *columns, numbers=("launches",))
+    shown = sorted(info.kernels, key=lambda kernel: -kernel.launches)[:limit]
+    for kernel in shown:
+        console.add_row(
+            table,
+            kernel.name,
+            kernel.schedule,
+            kernel.launches,
+            " ".join(kernel.ops),
+            shortened(kernel.sources, None if limit is None else 2),
+        )
+    out.print(table)
+    _mention_rest(len(info.kernels) - len(shown), "kernels", out)
+
+
+def shortened(names: Sequence[str], limit: int | None) -> str:
+    """The first names, and how many more there are."""
+    shown = ", ".join(names[:limit])
+    rest = 0 if limit is None else len(names) - limit
+    return f"{shown}, and {rest} more" if rest > 0 else shown
+
+
+def _show_phases(info: Info, out: Console, limit: int | None) -> None:
+    table = console.table("Compilation", "stage", "phase", "time", numbers=("time",))
+    kept = {
+        id(phase)
+        for phase in sorted(info.phases, key=lambda phase: -phase.seconds)[:limit]
+    }
+    for phase in info.phases:
+        if id(phase) in kept:
+            time = console.in_ms(phase.seconds)
+            console.add_row(table, phase.stage, phase.name, time)
+    console.add_row(table, "", "all", console.in_ms(info.compile_seconds))
+    out.print(table)
+    _mention_rest(len(info.phases) - len(kept), "shorter phases", out)
+
+
+def _mention_rest(count: int, what: str, out: Console) -> None:
+    if count > 0:
+        out.print(f"… and {count} {what} (--all shows them)\n", style="dim")
+
+
+def _show_totals(compiled: CompiledModel, out: Console) -> None:
+    info = compiled.info
+    table = console.table("Totals", "", "")
+    for name, value in (
+        ("target", info.target),
+        ("kernels", len(info.kernels)),
+        ("launches a run", info.launches),
+        ("weights", console.in_bytes(info.weight_bytes)),
+        ("machine code", console.in_bytes(info.code_bytes)),
+        ("compile time", console.in_ms(info.compile_seconds)),
+    ):
+        console.add_row(table, name, value)
+    table.show_header = False
+    out.print(table)

@@ -1,0 +1,1 @@
+"""Passes from `nn` to `nn`: one pass a file, named like the file."""

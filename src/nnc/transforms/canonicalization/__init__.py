@@ -1,0 +1,1 @@
+"""The local patterns of `canonicalize-nn`, one file a group of ops."""

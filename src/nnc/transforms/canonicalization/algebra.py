@@ -1,0 +1,308 @@
+"""Patterns on elementwise ops: identities, and cheaper ops of the same meaning.
+
+Floats keep their meaning for NaN and infinity. Two liberties are taken: `x + 0` may
+keep a negative zero, and `x ** 3` rounds twice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from xdsl.ir import Attribute, Operation, SSAValue
+
+from nnc.dialects.nn import elementwise as ew
+from nnc.dialects.nn.movement import BroadcastOp
+from nnc.dialects.nn.shapes import broadcast_dims
+from nnc.dialects.nn.types import (
+    bit_width,
+    dims_of,
+    element_type_of,
+    is_bool,
+    is_float,
+    is_unsigned,
+)
+from nnc.transforms.worklist import Pattern, PatternContext, PatternTable
+
+EXACT_IN_DOUBLE = 2**53
+"""Integers below are exact as the f64 bounds of `nn.clamp`."""
+
+COMMUTATIVE = (
+    ew.AddOp,
+    ew.MulOp,
+    ew.MaximumOp,
+    ew.MinimumOp,
+    ew.AndOp,
+    ew.OrOp,
+    ew.XorOp,
+)
+
+
+def constant_to_rhs(op: ew.BinaryOp, ctx: PatternContext) -> SSAValue | None:
+    """`add %c, %x` → `add %x, %c`, in place."""
+    if ctx.splat(op.lhs) is not None and ctx.splat(op.rhs) is None:
+        lhs, rhs = op.operands
+        op.operands = [rhs, lhs]
+        ctx.changed(op)
+    return None
+
+
+def drop_neutral_constant(op: ew.BinaryOp, ctx: PatternContext) -> SSAValue | None:
+    """`x + 0`, `x - 0`, `x * 1`, `x / 1`, `x ** 1` → `x`."""
+    splat = ctx.splat(op.rhs)
+    neutral = 0 if isinstance(op, ew.AddOp | ew.SubOp) else 1
+    return op.lhs if splat is not None and splat == neutral else None
+
+
+def divide_by_power_of_two(op: ew.DivOp, ctx: PatternContext) -> SSAValue | None:
+    """`x / c` → `x * (1 / c)` where `1 / c` is exact."""
+    splat = ctx.splat(op.rhs)
+    if splat is None or not is_float(element_type_of(op.result)):
+        return None
+    value = float(splat)
+    if value == 0 or not math.isfinite(value) or abs(math.frexp(value)[0]) != 0.5:
+        return None
+    reciprocal = np.array(1 / value).astype(splat.dtype)
+    if not np.isfinite(reciprocal) or float(reciprocal) * value != 1:
+        return None
+    factor = ctx.add(BroadcastOp(ctx.constant(reciprocal), dims_of(op.result)))
+    return ctx.add(ew.MulOp(op.lhs, factor.result)).result
+
+
+def divide_one(op: ew.DivOp, ctx: PatternContext) -> SSAValue | None:
+    """`1 / x` → `reciprocal(x)`."""
+    splat = ctx.splat(op.lhs)
+    if splat is None or splat != 1 or not is_float(element_type_of(op.result)):
+        return None
+    return ctx.add(ew.ReciprocalOp(op.rhs)).result
+
+
+def simplify_power(op: ew.PowOp, ctx: PatternContext) -> SSAValue | None:
+    """Constant exponents 2, 3, 0.5, -0.5 and -1 → products and roots."""
+    splat = ctx.splat(op.rhs)
+    if splat is None:
+        return None
+    exponent, value = float(splat), op.lhs
+    if exponent in (2, 3):
+        square = ctx.add(ew.MulOp(value, value)).result
+        return square if exponent == 2 else ctx.add(ew.MulOp(square, value)).result
+    if not is_float(element_type_of(op.result)):
+        return None
+    if exponent == -1:
+        return ctx.add(ew.ReciprocalOp(value)).result
+    if abs(exponent) == 0.5:
+        root = ctx.add(ew.SqrtOp(value)).result
+        return root if exponent > 0 else ctx.add(ew.ReciprocalOp(root)).result
+    return None
+
+
+def drop_involution(
+    op: ew.NegOp | ew.NotOp, ctx: PatternContext
+) -> SSAValue | None:
+    """`-(-x)` → `x`; `not(not x)` → `x`."""
+    _ = ctx
+    inner = op.operand.owner
+    return inner.operand if type(inner) is type(op) else None  # pyright: ignore
+
+
+def drop_repetition(
+    op: ew.ReluOp | ew.AbsOp, ctx: PatternContext
+) -> SSAValue | None:
+    """`relu(relu x)` → `relu x`; `abs(abs x)` → `abs x`."""
+    _ = ctx
+    return op.operand if type(op.operand.owner) is type(op) else None
+
+
+def same_operands(op: ew.BinaryOp, ctx: PatternContext) -> SSAValue | None:
+    """`max(x, x)`, `min(x, x)`, `x and x`, `x or x` → `x`."""
+    _ = ctx
+    return op.lhs if op.lhs is op.rhs else None
+
+
+# ---- clamp
+
+
+def extremum_to_clamp(
+    op: ew.MaximumOp | ew.MinimumOp, ctx: PatternContext
+) -> SSAValue | None:
+    """`max(x, c)` and `min(x, c)` → `clamp x`."""
+    splat = ctx.splat(op.rhs)
+    if splat is None or is_bool(element_type_of(op.result)):
+        return None
+    bound = float(splat)
+    if math.isnan(bound) or (
+        not is_float(element_type_of(op.result)) and abs(bound) >= EXACT_IN_DOUBLE
+    ):
+        return None
+    if isinstance(op, ew.MaximumOp):
+        return ctx.add(ew.ClampOp(op.lhs, min=bound)).result
+    return ctx.add(ew.ClampOp(op.lhs, max=bound)).result
+
+
+def clamp_to_relu(op: ew.ClampOp, ctx: PatternContext) -> SSAValue | None:
+    """`clamp x {min = 0}` → `relu x`; a clamp without bounds → `x`."""
+    lower, upper = op.bounds
+    if lower is None and upper is None:
+        return op.operand
+    if lower != 0 or (upper is not None and upper != math.inf):
+        return None
+    return ctx.add(ew.ReluOp(op.operand)).result
+
+
+def merge_clamps(
+    op: ew.ClampOp | ew.ReluOp, ctx: PatternContext
+) -> SSAValue | None:
+    """`clamp(clamp x)` → `clamp x`, a relu being a clamp."""
+    inner = op.operand.owner
+    if not isinstance(inner, ew.ClampOp | ew.ReluOp):
+        return None
+    lower, upper = _merged_bounds(_bounds(inner), _bounds(op))
+    if lower is not None and upper is not None and lower > upper:
+        return None
+    return ctx.add(ew.ClampOp(inner.operand, lower, upper)).result
+
+
+Bounds = tuple[float | None, float | None]
+
+
+def _bounds(op: ew.ClampOp | ew.ReluOp) -> Bounds:
+    return op.bounds if isinstance(op, ew.ClampOp) else (0.0, None)
+
+
+def _merged_bounds(inner: Bounds, outer: Bounds) -> Bounds:
+    """The bounds that clamp to `inner`, then to `outer`."""
+
+    def clamp(bound: float | None, missing: float | None) -> float | None:
+        if bound is None:
+            return missing
+        if outer[0] is not None:
+            bound = max(bound, outer[0])
+        return bound if outer[1] is None else min(bound, outer[1])
+
+    return clamp(inner[0], outer[0]), clamp(inner[1], outer[1])
+
+
+# ---- select and cast
+
+
+def select_known_branch(op: ew.SelectOp, ctx: PatternContext) -> SSAValue | None:
+    """A constant condition, or equal branches → one of the branches."""
+    if op.on_true is op.on_false:
+        return op.on_true
+    splat = ctx.splat(op.condition)
+    if splat is None:
+        return None
+    return op.on_true if bool(splat) else op.on_false
+
+
+def drop_cast(op: ew.CastOp, ctx: PatternContext) -> SSAValue | None:
+    """A cast to the type that there is → its operand."""
+    _ = ctx
+    return op.operand if op.operand.type == op.result.type else None
+
+
+def merge_casts(op: ew.CastOp, ctx: PatternContext) -> SSAValue | None:
+    """`cast(cast x)` → `cast x` where the first cast loses nothing."""
+    inner = op.operand.owner
+    if not isinstance(inner, ew.CastOp):
+        return None
+    source, middle, target = map(
+        element_type_of, (inner.operand, inner.result, op.result)
+    )
+    if not keeps_all_values(source, middle):
+        return None
+    if source == target:
+        return inner.operand
+    # From a wider float to an integer saturates, between integers wraps.
+    if is_float(source) != is_float(middle) and not is_float(target):
+        return None
+    return ctx.add(ew.CastOp(inner.operand, target)).result
+
+
+def keeps_all_values(source: Attribute, target: Attribute) -> bool:
+    """Whether a cast from `source` to `target` changes no value."""
+    if is_bool(source):
+        return True
+    if is_bool(target):
+        return False
+    digits = {16: 11, 32: 24, 64: 53}
+    if is_float(source):
+        is_wider = bit_width(target) > bit_width(source)
+        return is_float(target) and (source == target or is_wider)
+    if is_float(target):
+        # bf16 has 8 digits, hence holds 8-bit integers as well.
+        return bit_width(source) < min(digits[bit_width(target)], 9 * 8)
+    if is_unsigned(source) == is_unsigned(target):
+        return bit_width(target) >= bit_width(source)
+    return is_unsigned(source) and bit_width(target) > bit_width(source)
+
+
+# ---- broadcast operands
+
+
+def compute_before_broadcast(op: Operation, ctx: PatternContext) -> SSAValue | None:
+    """An op on operands that are all broadcast → the op, then one broadcast."""
+    sources: list[SSAValue] = []
+    for operand in op.operands:
+        if not isinstance(operand.owner, BroadcastOp):
+            return None
+        sources.append(operand.owner.operand)
+    if not sources:
+        return None
+    dims = broadcast_dims(*(dims_of(s) for s in sources))
+    if dims is None or dims == dims_of(op.results[0]):
+        return None
+    inputs = [
+        s if dims_of(s) == dims else ctx.add(BroadcastOp(s, dims)).result
+        for s in sources
+    ]
+    mapping = dict(zip(op.operands, inputs, strict=False))
+    small = _rebuilt(op, [mapping[o] for o in op.operands])
+    value = ctx.add(small).results[0]
+    return ctx.add(BroadcastOp(value, dims_of(op.results[0]))).result
+
+
+def _rebuilt(op: Operation, operands: list[SSAValue]) -> Operation:
+    """The elementwise `op` on operands of another shape."""
+    dims = dims_of(operands[0])
+    return rebuilt_on(op, operands, dims)
+
+
+def rebuilt_on(op: Operation, operands: list[SSAValue], dims: object) -> Operation:
+    """`op`, which is elementwise, on other operands of shape `dims`."""
+    from nnc.dialects.nn.types import tensor_type
+
+    types = [tensor_type(element_type_of(r), dims) for r in op.results]  # pyright: ignore
+    return type(op).create(
+        operands=operands,
+        result_types=types,
+        properties=dict(op.properties),
+        attributes=dict(op.attributes),
+    )
+
+
+def _table() -> PatternTable:
+    table: dict[type[Operation], list[Pattern]] = {}
+
+    def add(types: tuple[type[Operation], ...], *patterns: Callable[..., object]) -> None:
+        for type_ in types:
+            table.setdefault(type_, []).extend(patterns)  # pyright: ignore
+
+    add(COMMUTATIVE, constant_to_rhs)
+    add((ew.AddOp, ew.SubOp, ew.MulOp, ew.DivOp, ew.PowOp), drop_neutral_constant)
+    add((ew.DivOp,), divide_by_power_of_two, divide_one)
+    add((ew.PowOp,), simplify_power)
+    add((ew.NegOp, ew.NotOp), drop_involution)
+    add((ew.ReluOp, ew.AbsOp), drop_repetition)
+    add((ew.MaximumOp, ew.MinimumOp, ew.AndOp, ew.OrOp), same_operands)
+    add((ew.MaximumOp, ew.MinimumOp), extremum_to_clamp)
+    add((ew.ClampOp,), clamp_to_relu)
+    add((ew.ClampOp, ew.ReluOp), merge_clamps)
+    add((ew.SelectOp,), select_known_branch)
+    add((ew.CastOp,), drop_cast, merge_casts)
+    add(ew.ELEMENTWISE_OPS, compute_before_broadcast)
+    return table
+
+
+PATTERNS: PatternTable = _table()
