@@ -58,8 +58,7 @@ def spec(name: str, **options: str | bool | float) -> ArgSpec:
 _CLEAN = (
     spec("canonicalize-nn"),
     spec("fold-constants"),
-    spec("cse"),
-    spec("dce"),
+    spec("eliminate-common-ops"),
 )
 
 
@@ -80,6 +79,7 @@ def nnc_default(options: PipelineOptions) -> Mapping[Stage, tuple[ArgSpec, ...]]
             spec("form-dispatches"),
             spec("pack-weights", target=target),
             spec("fold-constants"),
+            spec("drop-unused-weights"),
             spec("verify-dispatched"),
         ),
         Stage.BUFFERS: (spec("bufferize", target=target),),
@@ -89,8 +89,8 @@ def nnc_default(options: PipelineOptions) -> Mapping[Stage, tuple[ArgSpec, ...]]
         ),
         Stage.LLVM: (
             spec("finalize-kernel-abi"),
-            spec("convert-rt-to-llvm"),
             spec("convert-simd-to-llvm", target=target),
+            spec("convert-rt-to-llvm"),
         ),
     }
 

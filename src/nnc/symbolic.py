@@ -1,11 +1,12 @@
-"""Symbolic dimensions: integer expressions over named symbols, in canonical form.
+"""
+Symbolic dimensions: integer expressions over named symbols, in canonical form.
 
 A `Dim` is a polynomial with integer coefficients over *atoms*; an atom is a symbol
 (`N`, `seq`) or one of `floordiv`, `mod`, `max`, `min` applied to other dims. Equal
 polynomials are equal objects in the sense of `==` and `hash`, so that two dims can be
 compared without a solver. Symbols stand for sizes, hence are non-negative.
 
-This module knows nothing of IR: the compiler, the interpreter and the executor share it.
+This module knows nothing of IR: compiler, interpreter and executor share it.
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ class Symbol:
     name: str
 
     @cached_property
-    def sort_key(self) -> str:
-        return self.name
+    def sort_key(self) -> tuple[int, str]:
+        """Where the atom stands in a product or sum: symbols come first."""
+        return (0, self.name)
 
     def __str__(self) -> str:
         return self.name
@@ -46,8 +48,9 @@ class Function:
     args: tuple[Dim, ...]
 
     @cached_property
-    def sort_key(self) -> str:
-        return str(self)
+    def sort_key(self) -> tuple[int, str]:
+        """Where the atom stands in a product or sum."""
+        return (1, str(self))
 
     def __str__(self) -> str:
         if self.function in ("max", "min"):
@@ -61,14 +64,21 @@ Monomial: TypeAlias = tuple[Atom, ...]
 
 
 def _operand_text(dim: Dim) -> str:
-    is_simple = len(dim.terms) == 0 or (
-        len(dim.terms) == 1
-        and (not dim.terms[0][0] or (dim.terms[0][1] == 1 and len(dim.terms[0][0]) == 1))
-    )
-    return str(dim) if is_simple else f"({dim})"
+    """`dim` as an operand of `floordiv` or `mod`: numbers and symbols stand bare."""
+    match dim.terms:
+        case () | (((), _),) | (((Symbol(),), 1),):
+            return str(dim)
+        case (((Function(function="max" | "min"),), 1),):
+            return str(dim)
+        case _:
+            return f"({dim})"
 
 
-def _monomial_key(monomial: Monomial) -> tuple[int, tuple[str, ...]]:
+def _without_parentheses(text: str) -> str:
+    return text[1:-1] if text.startswith("(") else text
+
+
+def _monomial_key(monomial: Monomial) -> tuple[int, tuple[tuple[int, str], ...]]:
     return (-len(monomial), tuple(a.sort_key for a in monomial))
 
 
@@ -83,13 +93,12 @@ class Dim:
     @staticmethod
     def of(value: DimLike) -> Dim:
         """`value` itself if it is a `Dim`, else the constant."""
-        if isinstance(value, Dim):
-            return value
-        return Dim((((), int(value)),) if value else ())
+        return value if isinstance(value, Dim) else _constant(int(value))
 
     @staticmethod
     def symbol(name: str) -> Dim:
-        """The symbol `name`.
+        """
+        The symbol `name`.
 
         Raises:
             ValueError: `name` is not an identifier.
@@ -100,7 +109,8 @@ class Dim:
 
     @staticmethod
     def parse(text: str) -> Dim:
-        """The dim that `text` (as printed by `str`) denotes.
+        """
+        The dim that `text` (as printed by `str`) denotes.
 
         Raises:
             ValueError: `text` is not a dimension expression.
@@ -130,7 +140,8 @@ class Dim:
         return frozenset(found)
 
     def evaluate(self, sizes: Mapping[str, int]) -> int:
-        """The value for the given sizes of its symbols.
+        """
+        The value for the given sizes of its symbols.
 
         Raises:
             KeyError: a symbol has no size.
@@ -233,6 +244,9 @@ class Dim:
             if abs(coefficient) != 1 or not factors:
                 factors.insert(0, str(abs(coefficient)))
             sign = "-" if coefficient < 0 else "+"
+            if len(factors) == 1 and (parts or sign == "+"):
+                # `a floordiv b` binds as closely as `a*b`; a leading `-` still closer.
+                factors = [_without_parentheses(factors[0])]
             parts.append(f"{sign} {'*'.join(factors)}")
         text = " ".join(parts)
         return text[2:] if text.startswith("+ ") else "-" + text[2:]
@@ -242,6 +256,11 @@ class Dim:
 
     def __repr__(self) -> str:
         return f"Dim({self._text})"
+
+
+@lru_cache(maxsize=4096)
+def _constant(value: int) -> Dim:
+    return Dim((((), value),) if value else ())
 
 
 def _from_atom(atom: Atom) -> Dim:
@@ -323,12 +342,18 @@ def _atom_bound(atom: Atom, *, upper: bool) -> int | None:
             return None if bounds[0] is None else bounds[0] // divisor
         case "mod" if divisor is not None and divisor > 0:
             return divisor - 1 if upper else 0
+        case "mod" if divisor is not None:
+            return 0 if upper else divisor + 1
         case "floordiv":
-            lower = _bound(atom.args[0], upper=False)
-            nonnegative = lower is not None and lower >= 0
-            return 0 if not upper and nonnegative else None
+            signs_known = all(map(_is_nonnegative, atom.args))
+            return 0 if not upper and signs_known else None
         case _:
-            return 0 if not upper else None
+            return 0 if not upper and _is_nonnegative(atom.args[1]) else None
+
+
+def _is_nonnegative(dim: Dim) -> bool:
+    lower = dim.lower_bound()
+    return lower is not None and lower >= 0
 
 
 def _divide_monomial(monomial: Monomial, divisor: Monomial) -> Monomial | None:
@@ -448,7 +473,11 @@ def _extremum(name: Literal["max", "min"], dims: Iterable[DimLike]) -> Dim:
     flat: list[Dim] = []
     for dim in map(Dim.of, dims):
         atom = dim.terms[0][0] if len(dim.terms) == 1 and dim.terms[0][1] == 1 else ()
-        if len(atom) == 1 and isinstance(atom[0], Function) and atom[0].function == name:
+        if (
+            len(atom) == 1
+            and isinstance(atom[0], Function)
+            and atom[0].function == name
+        ):
             flat.extend(atom[0].args)
         else:
             flat.append(dim)
@@ -515,7 +544,9 @@ class _Parser:
 
     def _expect(self, token: str) -> None:
         if self._next() != token:
-            raise ValueError(f"expected '{token}' in dimension expression '{self.text}'")
+            raise ValueError(
+                f"expected '{token}' in dimension expression '{self.text}'"
+            )
 
     def _sum(self) -> Dim:
         result = self._product()
@@ -558,7 +589,8 @@ class _Parser:
 def compile_dims(
     dims: Sequence[Dim], symbols: Sequence[str]
 ) -> Callable[..., tuple[int, ...]]:
-    """A function from the sizes of `symbols`, in order, to the values of `dims`.
+    """
+    A function from the sizes of `symbols`, in order, to the values of `dims`.
 
     Much faster than `Dim.evaluate` for many dims: each distinct atom is evaluated once.
     """
@@ -567,9 +599,7 @@ def compile_dims(
     atoms: dict[Atom, str] = {}
 
     def expression(dim: Dim) -> str:
-        terms = (
-            "*".join([str(c), *(atom_name(a) for a in m)]) for m, c in dim.terms
-        )
+        terms = ("*".join([str(c), *(atom_name(a) for a in m)]) for m, c in dim.terms)
         return "+".join(f"({t})" for t in terms) or "0"
 
     def atom_name(atom: Atom) -> str:
@@ -595,7 +625,7 @@ def compile_dims(
     )
     # The source is made of numbers and names chosen above, never of model text.
     namespace: dict[str, Callable[..., tuple[int, ...]]] = {}
-    exec(compile(source, "<dims>", "exec"), {"max": max, "min": min}, namespace)  # noqa: S102
+    exec(compile(source, "<dims>", "exec"), {"max": max, "min": min}, namespace)
     return namespace["evaluate"]
 
 

@@ -13,33 +13,23 @@ from typing import Final, TypeAlias
 
 import numpy as np
 from xdsl.dialects.builtin import FunctionType, ModuleOp
-from xdsl.dialects.func import FuncOp
 from xdsl.passes import ModulePass
-from xdsl.traits import SymbolTable
 
 from nnc.dialects.nn.dtypes import numpy_dtype
 from nnc.dialects.nn.types import dims_of, element_type_of
-from nnc.errors import VerifyError
+from nnc.errors import NncError, VerifyError
+from nnc.interpreters.nn.inputs import main_of
 from nnc.random_inputs import Array, choose_sizes, random_array
 
 Interpret: TypeAlias = Callable[[ModuleOp, Sequence[Array]], Sequence[Array]]
 """Runs `@main` of an `nn` module on inputs."""
 
-ENTRY: Final = "main"
 _LEVEL: Final = ("nn.", "func.", "builtin.")
 
 
 def is_interpretable(module: ModuleOp) -> bool:
     """Whether the module is at the level that the interpreter runs."""
     return all(op.name.startswith(_LEVEL) for op in module.walk())
-
-
-def entry_type(module: ModuleOp) -> FunctionType:
-    """The type of `@main`."""
-    function = SymbolTable.lookup_symbol(module, ENTRY)
-    if not isinstance(function, FuncOp):
-        raise VerifyError(f"the module has no function @{ENTRY} to run")
-    return function.function_type
 
 
 def random_inputs(
@@ -113,12 +103,18 @@ class NumericalVerifier:
         if not is_interpretable(module):
             return
         if previous is None or self._expected is None:
-            type_ = entry_type(module)
+            type_ = main_of(module).function_type
             generator = np.random.default_rng(self._seed)
             self._inputs = random_inputs(type_, self._sizes, generator)
             self._expected = self._interpret(module, self._inputs)
             return
-        actual = self._interpret(module, self._inputs)
+        try:
+            actual = self._interpret(module, self._inputs)
+        except NncError as error:
+            raise VerifyError(
+                f"the module does not run any more after pass '{previous.name}': "
+                f"{error}"
+            ) from error
         self._compare(previous.name, actual, self._expected)
         # The next pass answers for its own rounding only.
         self._expected = actual

@@ -22,5 +22,5 @@ def test_interpreter_agrees_before_and_after_the_nn_passes(name: str) -> None:
     module = nnc.convert(network.path)
     inputs = network.inputs(**sizes)
     assert_matches(name, module.interpret(inputs), **sizes)
-    module.apply("nnc-nn{target=avx2}")
+    module = module.apply("nnc-nn{target=avx2}")
     assert_matches(name, module.interpret(inputs), **sizes)

@@ -13,13 +13,13 @@ from xdsl.parser import Parser
 from xdsl.passes import ModulePass, PassPipeline
 
 from nnc.context import NncContext
-from nnc.errors import VerifyError
+from nnc.errors import ModelError, RunError, VerifyError
+from nnc.interpreters.nn.inputs import main_of
 from nnc.random_inputs import Array
 from nnc.registry import dialect_factories
 from nnc.verification import (
     NumericalVerifier,
     difference,
-    entry_type,
     random_inputs,
 )
 
@@ -84,9 +84,21 @@ def test_the_pass_that_changes_the_answer_is_named():
         verify(MarkPass(), RoundPass(), BreakPass(), MarkPass())
 
 
+def test_the_pass_after_which_nothing_runs_is_named():
+    def fails_when_marked(module: ModuleOp, inputs: Sequence[Array]) -> Sequence[Array]:
+        if "seen" in module.attributes:
+            raise RunError("node 'n': no such op")
+        return inputs
+
+    passes = (RoundPass(), MarkPass())
+    verifier = NumericalVerifier(fails_when_marked)
+    with pytest.raises(VerifyError, match="after pass 'mark': node 'n': no such op"):
+        PassPipeline(passes, verifier).apply(Context(), parse(TEXT))
+
+
 def test_a_module_without_main_is_refused():
     verifier = NumericalVerifier(scaled_by_attribute)
-    with pytest.raises(VerifyError, match="no function @main"):
+    with pytest.raises(ModelError, match="no function @main"):
         verifier(None, ModuleOp([]), None)
 
 
@@ -99,7 +111,7 @@ def test_a_lowered_module_is_left_alone():
 
 
 def test_random_inputs_give_free_dims_a_size():
-    type_ = entry_type(parse(TEXT))
+    type_ = main_of(parse(TEXT)).function_type
     (x,) = random_inputs(type_, {}, np.random.default_rng(0))
     assert x.shape == (2, 4)
     (x,) = random_inputs(type_, {"N": 7}, np.random.default_rng(0))

@@ -23,6 +23,7 @@ from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Block, BlockArgument, Operation, OpResult, Region, SSAValue
 from xdsl.utils.exceptions import VerifyException
 
+from nnc.analysis.axes import AxisMap
 from nnc.analysis.strides import contiguous_strides, reshaped_strides
 from nnc.dialects.nn import conv, linear, movement, reduction, structure
 from nnc.dialects.nn.elementwise import ELEMENTWISE_OPS
@@ -143,7 +144,7 @@ def is_window(op: Operation) -> bool:
 
 def is_splat(op: structure.ConstantOp) -> bool:
     """Whether all elements of a constant are the same bits."""
-    return op.value.is_splat() or len(op.value) == 1
+    return len(op.value) <= 1 or op.value.is_splat()
 
 
 def classify(region: Block | Region | Operation) -> DispatchKind:
@@ -214,6 +215,27 @@ def is_storable_view(views: Iterable[Operation]) -> bool:
         strides = _strides_before(op, strides)
         if strides is None:
             return False
+    return True
+
+
+def is_stepwise_view(views: Iterable[Operation]) -> bool:
+    """
+    Whether `views` only permute, split and merge axes.
+
+    A contraction stores its result through any of those.
+    """
+    axis_map: AxisMap | None = None
+    for op in views:
+        if axis_map is None:
+            axis_map = AxisMap(dims_of(op.operands[0]))
+        match op:
+            case movement.TransposeOp():
+                axis_map.transpose(op.axes)
+            case movement.ReshapeOp():
+                if not axis_map.reshape(dims_of(op.result)):
+                    return False
+            case _:
+                return False
     return True
 
 
@@ -305,7 +327,7 @@ def _analyze_anchored(
             shapes.append(dims_of(op.result))
         _check_on_shape(op, shapes, dependent, allow_chain=False)
     for yielded in yields:
-        _check_yield(yielded, shapes)
+        _check_yield(yielded, shapes, kind)
     return DispatchForm(
         kind=kind,
         block=block,
@@ -363,7 +385,7 @@ def _analyze_rows(
             continue
         _check_in_rows(op, full, reduced, computed)
     for yielded in yields:
-        _check_yield(yielded, [full, reduced])
+        _check_yield(yielded, [full, reduced], DispatchKind.ROWS)
     return DispatchForm(
         kind=DispatchKind.ROWS,
         block=block,
@@ -417,7 +439,9 @@ def _yielded(
     return Yielded(value, tuple(reversed(views)), result)
 
 
-def _check_yield(yielded: Yielded, shapes: Sequence[tuple[Dim, ...]]) -> None:
+def _check_yield(
+    yielded: Yielded, shapes: Sequence[tuple[Dim, ...]], kind: DispatchKind
+) -> None:
     value = yielded.value
     if isinstance(value, BlockArgument):
         raise VerifyException("a dispatch must not yield an operand")
@@ -426,7 +450,8 @@ def _check_yield(yielded: Yielded, shapes: Sequence[tuple[Dim, ...]]) -> None:
             f"a dispatch yields {value.type}, which is not of its shape "
             + " or ".join(_dims_text(s) for s in shapes)
         )
-    if not is_storable_view(yielded.views):
+    is_stepwise = kind is DispatchKind.CONTRACTION and is_stepwise_view(yielded.views)
+    if not is_stepwise and not is_storable_view(yielded.views):
         raise VerifyException(
             f"the views before yield of {yielded.result.type} cannot be stored to"
         )

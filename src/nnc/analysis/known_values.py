@@ -533,8 +533,10 @@ def _reduce(op: Operation, operands: list[Elements]) -> Elements:
         raise _UnknownError
     axes = op.reduced_axes
     kept = [a for a in range(operands[0].ndim) if a not in axes]
-    shape = [operands[0].shape[a] for a in kept]
-    rows = operands[0].transpose(*kept, *axes).reshape(math.prod(shape), -1)
-    if not rows.shape[1] and kind in ("max", "min"):
+    shape = operands[0].shape
+    count = math.prod(shape[a] for a in kept)
+    depth = math.prod(shape[a] for a in axes)
+    rows = operands[0].transpose(*kept, *axes).reshape(count, depth)
+    if not depth and kind in ("max", "min"):
         raise _UnknownError
     return _array([combine[kind](list(r)) for r in rows], _result_shape(op))

@@ -1,0 +1,1 @@
+"""The dialects of nnc, from tensors (`nn`) to what LLVM lacks a name for."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from xdsl.dialects.builtin import Float64Type
 from xdsl.ir import Attribute
@@ -143,3 +143,77 @@ def tiled_axis(sizes: Sequence[DimLike], max_height: int) -> int:
         if mean_height(sizes[axis]) > 1.25 * mean_height(sizes[best]):
             best = axis
     return best
+
+
+Tail = Literal["none", "mask", "scalar"]
+"""What guards the columns beyond the last one: nothing has to, masked loads and
+stores, or an epilogue that goes column by column."""
+
+
+@dataclass(frozen=True)
+class ColumnTiles:
+    """Consecutive column tiles that run the same code."""
+
+    start: Dim
+    """The first column."""
+    count: Dim
+    """How many tiles."""
+    nv: int
+    width: int
+    tail: Tail = "none"
+    masks_b: bool = False
+    """Whether loads of the last vector of B need a mask, too."""
+
+    @property
+    def columns(self) -> int:
+        """Columns from one tile to the next."""
+        return self.nv * self.width
+
+
+def column_tiles(
+    target: Target, columns: Dim, nv: int, width: int, *, is_packed: bool
+) -> tuple[ColumnTiles, ...]:
+    """How the column axis is cut into tiles of `nv` vectors of `width` and a rest.
+
+    A packed B is padded with zeros, so only results need care. Where there are masks,
+    one code then does all tiles; elsewhere the last tile has its own.
+    """
+    panel = nv * width
+    full = columns // panel
+    if full * panel == columns:
+        return (ColumnTiles(Dim.of(0), full, nv, width),)
+    if is_packed and target.has_masks:
+        return (ColumnTiles(Dim.of(0), ceildiv(columns, panel), nv, width, "mask"),)
+    first = ColumnTiles(Dim.of(0), full, nv, width)
+    start, rest = full * panel, columns - full * panel
+    tail: Tail = "mask" if target.has_masks else "scalar"
+    can_mask_loads = target.has_masks or target.has("avx")
+    fixed = rest.as_int()
+    tiles = [first]
+    if is_packed or (fixed is not None and can_mask_loads):
+        assert fixed is not None, "a packed operand has a static shape"
+        is_whole = fixed % width == 0
+        tiles.append(
+            ColumnTiles(
+                start,
+                Dim.of(1),
+                -(-fixed // width),
+                width,
+                "none" if is_whole else tail,
+                masks_b=not is_whole and not is_packed,
+            )
+        )
+    elif can_mask_loads:
+        tiles.append(
+            ColumnTiles(start, ceildiv(rest, width), 1, width, tail, masks_b=True)
+        )
+    else:
+        vectors = columns // width - full * nv
+        nv_rest = vectors.as_int()
+        if nv_rest is None:
+            tiles.append(ColumnTiles(start, vectors, 1, width))
+        elif nv_rest:
+            tiles.append(ColumnTiles(start, Dim.of(1), nv_rest, width))
+        done = columns // width * width
+        tiles.append(ColumnTiles(done, columns - done, 1, 1))
+    return tuple(t for t in tiles if t.count != 0)

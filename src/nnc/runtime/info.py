@@ -52,6 +52,8 @@ class Info:
     fallbacks: tuple[FallbackInfo, ...] = ()
     arena_bytes: int = 0
     """The largest arena that a run has needed so far; 0 before the first run."""
+    arena_bound_bytes: int = 0
+    """The most of it that is live at one time: no arena could be smaller."""
     code_generations: int = 0
     """How often machine code was generated. A new shape must not add to it."""
     shapes_planned: int = 0

@@ -37,6 +37,17 @@ InputShapes = Annotated[
     ),
 ]
 
+Dims = Annotated[
+    list[str],
+    typer.Option(
+        "--dim",
+        metavar="NAME=SIZE",
+        default_factory=list,
+        help="The size of a free dim, where one is needed; may be repeated.",
+        show_default=False,
+    ),
+]
+
 Threads = Annotated[
     int | None,
     typer.Option("--threads", min=1, help="Threads of a run.", show_default=False),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+
 from nnc.tools.compile_command import compile_model
 from nnc.tools.inspect_command import inspect_model
-
 from nnc.tools.run_command import run_model
 
 app = typer.Typer(

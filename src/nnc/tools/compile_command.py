@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from nnc.errors import CompileError
 from nnc.tools import arguments, console
 
-KINDS: Final = {
-    ".mlir": "module text",
-    ".ll": "LLVM IR",
-    ".s": "assembly",
-    ".o": "an object file",
+if TYPE_CHECKING:
+    from nnc.api import OutputKind
+
+KINDS: Final[Mapping[str, tuple[OutputKind, str]]] = {
+    ".mlir": ("mlir", "module text"),
+    ".ll": ("ll", "LLVM IR"),
+    ".s": ("s", "assembly"),
+    ".o": ("o", "an object file"),
 }
 """What is written, by the suffix of the output file."""
 
@@ -27,7 +31,7 @@ def compile_model(
             "--output",
             "-o",
             help="The file to write: "
-            + ", ".join(f"{suffix} for {kind}" for suffix, kind in KINDS.items())
+            + ", ".join(f"{suffix} for {what}" for suffix, (_, what) in KINDS.items())
             + ".",
             show_default=False,
         ),
@@ -44,11 +48,12 @@ def compile_model(
             )
         from nnc.api import emit
 
+        kind, what = KINDS[output.suffix]
         shapes = arguments.parse_shapes(input_shapes)
         with console.pass_progress(f"compiling {model.name} for {target}") as on_pass:
             data = emit(
                 model,
-                output.suffix[1:],
+                kind,
                 target=target,
                 input_shapes=shapes or None,
                 on_pass=on_pass,
@@ -56,5 +61,5 @@ def compile_model(
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_bytes(data)
         size = console.in_bytes(len(data))
-        note = f"wrote {KINDS[output.suffix]} to {output}: {size}"
+        note = f"wrote {what} to {output}: {size}"
         console.messages().print(note, markup=False)

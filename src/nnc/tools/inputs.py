@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from nnc.symbolic import Dim
 
 if TYPE_CHECKING:
     from nnc import TensorSpec
+
+
+_SYMBOL: Final = re.compile(r"[A-Za-z_][\w.]*")
 
 
 def parse_shapes(texts: Sequence[str]) -> dict[str, tuple[int | str, ...]]:
@@ -28,7 +32,7 @@ def parse_shapes(texts: Sequence[str]) -> dict[str, tuple[int | str, ...]]:
 
 
 def _parse_dim(text: str, dim: str) -> int | str:
-    if dim.isidentifier():
+    if _SYMBOL.fullmatch(dim):
         return dim
     if dim.isdecimal():
         return int(dim)
@@ -82,9 +86,9 @@ def sizes_of(
     sizes = dict(given)
     for spec in specs:
         if (array := arrays.get(spec.name)) is not None:
-            for dim, size in zip(spec.shape, array.shape, strict=False):
-                if isinstance(dim, str) and dim.isidentifier():
-                    sizes.setdefault(dim, size)
+            for dim, size in zip(shape_of(spec), array.shape, strict=False):
+                if dim.symbols == {str(dim)}:
+                    sizes.setdefault(str(dim), size)
     return choose_sizes(map(shape_of, specs), sizes)
 
 

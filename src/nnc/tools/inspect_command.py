@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
+from nnc.errors import InputError
 from nnc.tools import arguments, console
-from nnc.tools.inputs import shape_of
+from nnc.tools.inputs import parse_sizes, shape_of, sizes_of
 
 if TYPE_CHECKING:
     from nnc import CompiledModel, TensorSpec
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 def inspect_model(
     model: arguments.Model,
     input_shapes: arguments.InputShapes,
+    dims: arguments.Dims,
     target: arguments.TargetName = "native",
     all_rows: Annotated[
         bool, typer.Option("--all", help="Show every kernel, pass and source node.")
@@ -27,12 +29,20 @@ def inspect_model(
 ) -> None:
     """Compile a model and print tables of what was made."""
     with console.errors_in_one_line(debug):
+        given = parse_sizes(dims)
         compiled = arguments.compile_with_progress(model, target, input_shapes, None)
-        show(compiled, console.output(), all_rows=all_rows)
+        show(compiled, console.output(), given, all_rows=all_rows)
 
 
-def show(compiled: CompiledModel, out: Console, *, all_rows: bool = False) -> None:
-    """Print everything that is known about a compiled model."""
+def show(
+    compiled: CompiledModel,
+    out: Console,
+    given: Mapping[str, int],
+    *,
+    all_rows: bool = False,
+) -> None:
+    """Print everything about a compiled model; `given` are sizes of free dims."""
+    arena = describe_arena(compiled, given)
     info = compiled.info
     _show_tensors("Inputs", compiled.inputs, out)
     _show_tensors("Outputs", compiled.outputs, out)
@@ -46,7 +56,34 @@ def show(compiled: CompiledModel, out: Console, *, all_rows: bool = False) -> No
         for fallback in info.fallbacks:
             console.add_row(table, fallback.source, fallback.reason)
         out.print(table)
-    _show_totals(compiled, out)
+    _show_totals(info, arena, out)
+
+
+def describe_arena(compiled: CompiledModel, given: Mapping[str, int]) -> str:
+    """
+    The size of the arena for some sizes of the free dims.
+
+    Raises:
+        InputError: the model cannot have the sizes that were given.
+    """
+    sizes = sizes_of(compiled.inputs, given, {})
+    shapes = {
+        spec.name: [dim.evaluate(sizes) for dim in shape_of(spec)]
+        for spec in compiled.inputs
+    }
+    try:
+        compiled.prepare(shapes)
+    except InputError:
+        if given:
+            raise
+        return "depends on the free dims: give their sizes with --dim"
+    info = compiled.info
+    text = console.in_bytes(info.arena_bytes)
+    if info.arena_bound_bytes < info.arena_bytes:
+        text += f" ({console.in_bytes(info.arena_bound_bytes)} live at most)"
+    if sizes:
+        text += " at " + ", ".join(f"{name}={size}" for name, size in sizes.items())
+    return text
 
 
 def symbols_of(specs: Sequence[TensorSpec]) -> list[str]:
@@ -110,14 +147,14 @@ def _mention_rest(count: int, what: str, out: Console) -> None:
         out.print(f"… and {count} {what} (--all shows them)\n", style="dim")
 
 
-def _show_totals(compiled: CompiledModel, out: Console) -> None:
-    info = compiled.info
+def _show_totals(info: Info, arena: str, out: Console) -> None:
     table = console.table("Totals", "", "")
     for name, value in (
         ("target", info.target),
         ("kernels", len(info.kernels)),
         ("launches a run", info.launches),
         ("weights", console.in_bytes(info.weight_bytes)),
+        ("arena", arena),
         ("machine code", console.in_bytes(info.code_bytes)),
         ("compile time", console.in_ms(info.compile_seconds)),
     ):

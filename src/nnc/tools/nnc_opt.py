@@ -26,7 +26,8 @@ from xdsl.xdsl_opt_main import xDSLOptMain
 from nnc import pipelines, registry
 from nnc.context import NncContext
 from nnc.errors import LoadError, NncError
-from nnc.tools.weight_files import load_weights, save_weights
+from nnc.module import new_context
+from nnc.weight_files import load_weights, save_weights
 
 DEFAULT_PIPELINE: Final = "nnc-default"
 
@@ -62,14 +63,7 @@ class NncOptMain(xDSLOptMain):
 
     def register_all_dialects(self) -> None:
         """Register nnc's dialects, and xDSL's, on a context that holds weights."""
-        self.ctx = NncContext()
-        known = set(self.ctx.registered_dialect_names)
-        for name, factory in {
-            **XDSL_UNIVERSE.all_dialects,
-            **registry.dialect_factories(),
-        }.items():
-            if name not in known:
-                self.ctx.register_dialect(name, factory)
+        self.ctx = new_context()
 
     def register_all_passes(self) -> None:
         """Register nnc's passes, and xDSL's."""
@@ -97,9 +91,14 @@ class NncOptMain(xDSLOptMain):
         self.available_frontends["onnx"] = self._read_onnx
 
     def _read_onnx(self, file: IO[bytes]) -> ModuleOp:
-        from nnc.frontends.onnx.importer import import_onnx
+        from nnc.frontends.detect import import_model
+        from nnc.tools.inputs import parse_shapes
 
-        return import_onnx(file.read(), self.ctx)
+        # By path where there is one: external data lies beside the file.
+        path = self.args.input_file
+        model = Path(path) if path and not self.args.split_input_file else file.read()
+        shapes = parse_shapes(self.args.input_shape)
+        return import_model(model, input_shapes=shapes or None, ctx=self.ctx)
 
     def prepare_input(self) -> tuple[list[tuple[IO[bytes], int]], str]:
         """Open the input, after a look at whether there is a reader for it."""
@@ -160,6 +159,20 @@ class NncOptMain(xDSLOptMain):
             "and name the pass that changed the answer",
         )
         group.add_argument(
+            "--input-shape",
+            metavar="NAME=1,3,H,W",
+            action="append",
+            default=[],
+            help="fix or name the dims of a model's input",
+        )
+        group.add_argument(
+            "--dim",
+            metavar="NAME=SIZE",
+            action="append",
+            default=[],
+            help="the size of a free dim for --verify-numerically",
+        )
+        group.add_argument(
             "--weights",
             metavar="FILE",
             action="append",
@@ -171,7 +184,7 @@ class NncOptMain(xDSLOptMain):
             "--save-weights",
             metavar="FILE",
             type=Path,
-            help="write the weights that the result names (.npz)",
+            help="write the weights that the result names (.npz, .safetensors)",
         )
 
     # ---- the pipeline
@@ -188,12 +201,25 @@ class NncOptMain(xDSLOptMain):
             print(pipelines.to_text(specs))
             sys.exit(0)
         self._check_names(s.name for s in specs)
-        self._print_after = frozenset(filter(None, self.args.print_ir_after.split(",")))
+        after: str = self.args.print_ir_after
+        self._print_after = frozenset(name for name in after.split(",") if name)
         self._check_names(self._print_after - {"all"})
-        self._verifier: PassPipelineCallbackType | None = None
+        self._verifier = self._numerical_verifier()
         passes = tuple(self.available_passes[s.name]().from_spec(s) for s in specs)
         self.pipeline = PassPipeline(passes, self._between_passes)
         self._started = time.perf_counter()
+
+    def _numerical_verifier(self) -> PassPipelineCallbackType | None:
+        if not self.args.verify_numerically:
+            return None
+        from nnc.interpreters.nn import run_module
+        from nnc.tools.inputs import parse_sizes
+        from nnc.verification import NumericalVerifier
+
+        return NumericalVerifier(
+            lambda module, inputs: run_module(module, self.ctx.weights, inputs),
+            sizes=parse_sizes(self.args.dim),
+        )
 
     def _check_names(self, names: Iterable[str]) -> None:
         unknown = [n for n in names if n not in self.available_passes]

@@ -33,16 +33,7 @@ def run_model(
             show_default=False,
         ),
     ],
-    dims: Annotated[
-        list[str],
-        typer.Option(
-            "--dim",
-            metavar="NAME=SIZE",
-            default_factory=list,
-            help="The size of a free dim of random inputs.",
-            show_default=False,
-        ),
-    ],
+    dims: arguments.Dims,
     input_shapes: arguments.InputShapes,
     target: arguments.TargetName = "native",
     seed: Annotated[int, typer.Option(help="Seed of the random inputs.")] = 0,

@@ -69,9 +69,7 @@ class PatternContext:
         if not isinstance(value.owner, ConstantOp):
             return None
         array = constant_value(value, self.weights)
-        if array is None or array.size == 0:
-            return None
-        if array.size > 1 and not value.owner.value.is_splat():
+        if array is None or array.size == 0 or not is_splat(array):
             return None
         return array.reshape(-1)[0]
 
@@ -135,6 +133,12 @@ def _apply(
             return replacement
         assert not context.created, f"{pattern.__name__} made ops, then declined"
     return None
+
+
+def is_splat(array: Array) -> bool:
+    """Whether all elements of `array` (there are some) are equal."""
+    flat = array.reshape(-1)
+    return flat.size == 1 or bool(np.all(flat == flat[0]))
 
 
 def _users(op: Operation) -> list[Operation]:

@@ -1,7 +1,6 @@
 """The command `nnc`, over a stand-in for the compiler."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +11,18 @@ from typer.testing import CliRunner, Result
 import nnc
 from nnc.errors import InputError, LoadError
 from nnc.runtime.info import FallbackInfo, Info, KernelInfo, PhaseInfo
+from nnc.runtime.specs import TensorSpec
 from nnc.tools.cli import app
 from nnc.tools.console import in_bytes, in_ms
 from nnc.tools.inspect_command import shortened, symbols_of
 from nnc.tools.run_command import save, statistics_of
 
 
-@dataclass(frozen=True)
-class Spec:
-    name: str
-    dtype: np.dtype[Any]
-    shape: tuple[int | str, ...]
-
-
 class Doubler:
     """A compiled model that doubles its input."""
 
-    inputs = (Spec("x[0]", np.dtype(np.float32), ("N", 2)),)
-    outputs = (Spec("out/y", np.dtype(np.float32), ("N", 2)),)
+    inputs = (TensorSpec("x[0]", np.dtype(np.float32), ("N", 2)),)
+    outputs = (TensorSpec("out/y", np.dtype(np.float32), ("N", 2)),)
     info = Info(
         target="avx2",
         kernels=(
@@ -40,7 +33,13 @@ class Doubler:
         code_bytes=2048,
         phases=(PhaseInfo("import", "read", 0.25), PhaseInfo("nn", "fold", 0.5)),
         fallbacks=(FallbackInfo("node[7]", "odd stride"),),
+        arena_bytes=4096,
+        arena_bound_bytes=1024,
     )
+
+    def prepare(self, shapes: dict[str, list[int]]) -> None:
+        if shapes["x[0]"][0] > 100:
+            raise InputError(f"{shapes} is too much")
 
     def run(self, names: None, feeds: dict[str, Any]) -> list[Any]:
         assert names is None
@@ -59,7 +58,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             raise LoadError(f"{model.name} [bold]is not[/bold] a model")
         return Doubler()
 
-    monkeypatch.setattr(nnc, "compile", compile_model, raising=False)
+    # Not setattr, which would first import the real one.
+    monkeypatch.setitem(vars(nnc), "compile", compile_model)
     return seen
 
 
@@ -96,11 +96,12 @@ def test_run_reads_and_writes_arrays(asked: dict[str, Any], tmp_path: Path):
 
 @pytest.mark.usefixtures("asked")
 def test_inspect_prints_what_was_compiled():
-    result = invoke("inspect", "m.onnx")
+    result = invoke("inspect", "m.onnx", "--dim", "N=7")
     assert result.exit_code == 0, result.output
     expected = (
         *("x[0]", "free dims: N", "k_conv", "contraction", "conv relu", "c1, c2"),
         *("node[7]", "odd stride", "3.0 MiB", "2.0 KiB", "750 ms", "avx2"),
+        "4.0 KiB (1.0 KiB live at most) at N=7",
     )
     assert not [text for text in expected if text not in result.stdout]
 
@@ -114,6 +115,7 @@ def test_inspect_prints_what_was_compiled():
         (("run", "m.onnx", "--input-shape", "x"), "error: --input-shape x: write NAME"),
         (("run", "m.onnx", "--dim", "N=x"), "error: --dim N=x: write NAME=SIZE"),
         (("run", "m.onnx", "--input", "no.npy"), "no.npy"),
+        (("inspect", "m.onnx", "--dim", "N=101"), "{'x[0]': [101, 2]} is too much"),
         (("compile", "m.onnx", "-o", "m.exe"), "error: m.exe: the suffix says what"),
     ],
 )
@@ -168,7 +170,7 @@ def test_long_lists_are_shortened():
 
 def test_symbols_are_listed_in_order_of_appearance():
     specs = [
-        Spec("a", np.dtype(np.float32), ("N", 3, "H")),
-        Spec("b", np.dtype(np.float32), ("H", "W*2", "N")),
+        TensorSpec("a", np.dtype(np.float32), ("N", 3, "H")),
+        TensorSpec("b", np.dtype(np.float32), ("H", "W*2", "N")),
     ]
     assert symbols_of(specs) == ["N", "H", "W"]

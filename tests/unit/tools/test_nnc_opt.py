@@ -2,13 +2,20 @@
 
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.passes import ModulePass
+from xdsl.rewriter import Rewriter
+from xdsl.utils.exceptions import DiagnosticException
 
+from nnc.dialects.nn.elementwise import AddOp, MulOp
 from nnc.tools.nnc_opt import NncOptMain, main
-from nnc.tools.weight_files import load_weights
+from nnc.weight_files import load_weights
 
 IDENTITY = """\
 func.func @identity(%x: tensor<4xf32>) -> tensor<4xf32> {
@@ -19,6 +26,12 @@ UNUSED = """\
 func.func @unused() {
   %c = arith.constant 1 : i32
   func.return
+}
+"""
+ADD = """\
+func.func @main(%x: tensor<4xf32>, %y: tensor<4xf32>) -> tensor<4xf32> {
+  %0 = nn.add %x, %y : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+  func.return %0 : tensor<4xf32>
 }
 """
 INVALID = """\
@@ -156,6 +169,35 @@ def test_missing_file_is_one_clear_message(monkeypatch: pytest.MonkeyPatch):
     code = run_main(monkeypatch, "no-such-file.mlir")
     assert isinstance(code, str)
     assert "no-such-file.mlir" in code
+
+
+@dataclass(frozen=True)
+class WrongPass(ModulePass):
+    """Turns additions into multiplications."""
+
+    name = "wrong"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        for add in [inner for inner in op.walk() if isinstance(inner, AddOp)]:
+            product = MulOp(*add.operands)
+            Rewriter.replace_op(add, product)
+
+
+class WithWrongPass(NncOptMain):
+    def register_all_passes(self) -> None:
+        super().register_all_passes()
+        self.available_passes["wrong"] = lambda: WrongPass
+
+
+def test_verify_numerically_names_the_wrong_pass(tmp_path: Path):
+    path = tmp_path / "add.mlir"
+    path.write_text(ADD)
+    WithWrongPass([str(path), "-p", "wrong"]).run()
+    right = WithWrongPass([str(path), "-p", "cse,dce", "--verify-numerically"])
+    right.run()
+    wrong = WithWrongPass([str(path), "-p", "cse,wrong,dce", "--verify-numerically"])
+    with pytest.raises(DiagnosticException, match="pass 'wrong' changed the answer"):
+        wrong.run()
 
 
 def test_weights_are_read_and_written(source: Path, tmp_path: Path):

@@ -8,14 +8,17 @@ result types from operands and properties. Builders and verifiers both use that 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from functools import lru_cache
+from typing import ClassVar, cast
 
 from xdsl.dialects.builtin import (
     BoolAttr,
     DenseArrayBase,
     FloatAttr,
     IntegerAttr,
+    IntegerType,
     StringAttr,
     TensorType,
     f64,
@@ -35,13 +38,13 @@ from xdsl.utils.exceptions import VerifyException
 
 from nnc.dialects.nn.types import (
     NnTensorType,
-    ShapeAttr,
     dims_of,
     element_type_of,
+    is_bool,
+    is_float,
+    is_integer,
     tensor_type,
-    verify_tensor_type,
 )
-from nnc.symbolic import Dim, DimLike
 
 LOCATION = "loc_name"
 """Discardable attribute: the source node(s) an op stands for, joined by `+`."""
@@ -70,9 +73,7 @@ def copy_location(source: Operation, *ops: Operation) -> None:
             op.attributes.setdefault(LOCATION, location)
 
 
-PropertyValue = (
-    Attribute | bool | int | float | str | Sequence[int] | Sequence[DimLike] | None
-)
+PropertyValue = Attribute | bool | int | float | str | Sequence[int] | None
 
 
 def to_attribute(value: PropertyValue) -> Attribute | None:
@@ -87,22 +88,61 @@ def to_attribute(value: PropertyValue) -> Attribute | None:
         case bool():
             return BoolAttr.from_bool(value)
         case int():
-            return IntegerAttr(value, i64)
+            return _integer(value)
         case float():
             return FloatAttr(value, f64)
         case str():
-            return StringAttr(value)
-        case _ if any(isinstance(v, Dim) for v in value):
-            return ShapeAttr(value)
+            return _string(value)
         case _:
-            return DenseArrayBase.from_list(i64, [int(v) for v in value])
+            return _integers(tuple(value))
+
+
+# Attributes are immutable and the same few come again and again.
+_string = lru_cache(maxsize=256)(StringAttr)
+
+
+@lru_cache(maxsize=256)
+def _integer(value: int) -> Attribute:
+    return IntegerAttr(value, i64)
+
+
+@lru_cache(maxsize=256)
+def _integers(values: tuple[int, ...]) -> Attribute:
+    return DenseArrayBase.from_list(i64, [int(v) for v in values])
+
+
+_PLACEHOLDER = TensorType(i64, ())
+
+
+class Elements(Enum):
+    """Groups of element types that an op may be restricted to."""
+
+    ANY = "any element type"
+    BOOL = "booleans"
+    INTEGER = "integers"
+    LOGICAL = "booleans or integers"
+    FLOAT = "floats"
+    NUMBER = "integers or floats"
+
+
+_ACCEPTS: dict[Elements, Callable[[Attribute], bool]] = {
+    Elements.ANY: lambda type_: True,
+    Elements.BOOL: is_bool,
+    Elements.INTEGER: is_integer,
+    Elements.LOGICAL: lambda type_: is_bool(type_) or is_integer(type_),
+    Elements.FLOAT: is_float,
+    Elements.NUMBER: lambda type_: not is_bool(type_),
+}
 
 
 class NnOp(IRDLOperation, ABC):
     """Base of all `nn` ops whose result types follow from operands and properties."""
 
     irdl_options = (ParsePropInAttrDict(),)
-    assembly_format: ClassVar[str] = FORMAT
+    assembly_format: ClassVar[str | None] = FORMAT
+    ELEMENTS: ClassVar[Elements] = Elements.ANY
+    """What the first operand may hold."""
+
     traits = traits_def(Pure())
 
     def __init__(
@@ -121,12 +161,11 @@ class NnOp(IRDLOperation, ABC):
                 result_types=result_types,
             )
             return
-        placeholder = TensorType(i64, ())
         super().__init__(
             operands=operands,
             properties=attributes,
             regions=regions,
-            result_types=[placeholder],
+            result_types=[_PLACEHOLDER],
         )
         for result, type_ in zip(self.results, self.inferred_types(), strict=True):
             Rewriter.replace_value_with_new_type(result, type_)
@@ -141,12 +180,13 @@ class NnOp(IRDLOperation, ABC):
         """
 
     def verify_(self) -> None:
+        if self.ELEMENTS is not Elements.ANY and self.operands:
+            require_elements(self, self.ELEMENTS, self.operands[0])
         for result, expected in zip(self.results, self.inferred_types(), strict=True):
-            if result.type != expected:
+            if result.type is not expected and result.type != expected:
                 raise VerifyException(
                     f"{self.name}: result type {result.type} should be {expected}"
                 )
-            verify_tensor_type(expected)
 
 
 class UnaryOp(NnOp, ABC):
@@ -176,6 +216,21 @@ class BinaryOp(NnOp, ABC):
         require_same_dims(self, self.lhs, self.rhs)
         require_same_element_type(self, self.lhs, self.rhs)
         return [tensor_type(element_type_of(self.lhs), dims_of(self.lhs))]
+
+
+def require_elements(
+    op: Operation, elements: Elements, value: SSAValue, role: str = "operand"
+) -> None:
+    """
+    Check that `value` holds one of the element types of `elements`.
+
+    Raises:
+        VerifyException: it does not.
+    """
+    if not _ACCEPTS[elements](element_type_of(value)):
+        raise VerifyException(
+            f"{op.name}: the {role} must hold {elements.value}, got {value.type}"
+        )
 
 
 def require_same_dims(op: Operation, *values: SSAValue) -> None:
@@ -212,7 +267,8 @@ def require_same_element_type(op: Operation, *values: SSAValue) -> None:
 
 def ints(attribute: DenseArrayBase) -> tuple[int, ...]:
     """The values of an `array<i64: ...>` property."""
-    return tuple(int(v) for v in attribute.get_values())
+    integers = cast("DenseArrayBase[IntegerType]", attribute)
+    return tuple(integers.get_values())
 
 
 def normalized_axis(op: Operation, axis: int, rank: int) -> int:

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import sys
+from typing import cast
 
 import numpy as np
-from xdsl.dialects.builtin import BytesAttr, DenseIntOrFPElementsAttr
+from xdsl.dialects.builtin import (
+    AnyDenseElement,
+    BytesAttr,
+    DenseIntOrFPElementsAttr,
+    TensorType,
+)
 from xdsl.ir import SSAValue
 
 from nnc.dialects.nn.dtypes import element_type_for, numpy_dtype
+from nnc.dialects.nn.literals import DenseAttr
 from nnc.dialects.nn.structure import MAX_INLINE_ELEMENTS, ConstantOp, DimsOp, WeightOp
 from nnc.dialects.nn.types import is_bool, tensor_type
 from nnc.weights import Array, WeightStore
 
 
-def dense_attribute(array: Array) -> DenseIntOrFPElementsAttr:
+def dense_attribute(array: Array) -> DenseAttr:
     """The attribute that holds the values of `array`, bit for bit."""
     element_type = element_type_for(array.dtype)
     type_ = tensor_type(element_type, array.shape)
     if is_bool(element_type):
         # xDSL packs a true i1 as -1, so that equal constants are equal attributes.
         array = -array.astype(np.int8)
-    return DenseIntOrFPElementsAttr(type_, BytesAttr(_little_endian(array).tobytes()))
+    data = BytesAttr(_little_endian(array).tobytes())
+    return DenseIntOrFPElementsAttr(cast("TensorType[AnyDenseElement]", type_), data)
 
 
-def dense_array(attribute: DenseIntOrFPElementsAttr) -> Array:
+def dense_array(attribute: DenseAttr) -> Array:
     """The values of a dense attribute as a read-only array."""
     element_type = attribute.get_element_type()
     dtype = numpy_dtype(element_type)
@@ -73,4 +81,4 @@ def make_constant(
     if array.size <= MAX_INLINE_ELEMENTS:
         return ConstantOp(dense_attribute(array))
     type_ = tensor_type(element_type_for(array.dtype), array.shape)
-    return WeightOp(weights.add(name_hint, np.ascontiguousarray(array)), type_)
+    return WeightOp(weights.add(name_hint, np.asarray(array, order="C")), type_)

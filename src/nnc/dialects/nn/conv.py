@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from xdsl.dialects.builtin import (
     BoolAttr,
@@ -23,7 +23,7 @@ from xdsl.ir import Operation, SSAValue
 from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def
 from xdsl.utils.exceptions import VerifyException
 
-from nnc.dialects.nn.base import NnOp, ints, require_same_element_type
+from nnc.dialects.nn.base import Elements, NnOp, ints, require_same_element_type
 from nnc.dialects.nn.shapes import window_output_dim
 from nnc.dialects.nn.types import (
     NnTensorType,
@@ -114,24 +114,21 @@ class WindowOp(NnOp, ABC):
             raise VerifyException(
                 f"{self.name}: kernel, strides and dilations must be positive"
             )
+        for amount in self.padding.dims:
+            if (fixed := amount.as_int()) is not None and fixed < 0:
+                raise VerifyException(f"{self.name}: negative padding {fixed}")
 
     def output_dims(
         self, channels: DimLike, kernel: Sequence[int], ceil_mode: bool = False
     ) -> list[Dim]:
         """The result dims for `channels` output channels."""
         dims = list(dims_of(self.input))
-        windows = zip(
-            self.spatial_axes,
-            kernel,
-            ints(self.strides),
-            ints(self.dilations),
-            self.low_padding,
-            self.high_padding,
-            strict=True,
-        )
-        for axis, size, stride, dilation, low, high in windows:
+        strides, dilations = ints(self.strides), ints(self.dilations)
+        padding = self.padding.dims
+        for i, axis in enumerate(self.spatial_axes):
+            low, high = padding[i], padding[i + self.spatial_rank]
             dims[axis] = window_output_dim(
-                dims[axis], size, stride, dilation, low, high, ceil_mode
+                dims[axis], kernel[i], strides[i], dilations[i], low, high, ceil_mode
             )
         dims[self.channel_axis] = Dim.of(channels)
         return dims
@@ -147,7 +144,7 @@ def _window_properties(
     return {
         "strides": list(strides or [1] * rank),
         "dilations": list(dilations or [1] * rank),
-        "padding": ShapeAttr(padding or [0] * 2 * rank),
+        "padding": ShapeAttr.of(padding or [0] * 2 * rank),
         "layout": layout,
     }
 
@@ -161,6 +158,7 @@ class ConvOp(WindowOp):
     """
 
     name = "nn.conv"
+    ELEMENTS: ClassVar = Elements.NUMBER
 
     image = operand_def(TensorType)
     filter = operand_def(TensorType)
@@ -213,9 +211,7 @@ class ConvOp(WindowOp):
                 f"groups do not fit filter {self.filter.type}"
             )
         return [
-            tensor_type(
-                element_type_of(self.input), self.output_dims(out, self.kernel)
-            )
+            tensor_type(element_type_of(self.input), self.output_dims(out, self.kernel))
         ]
 
 
@@ -229,6 +225,7 @@ class ConvTransposeOp(WindowOp):
     """
 
     name = "nn.conv_transpose"
+    ELEMENTS: ClassVar = Elements.NUMBER
 
     image = operand_def(TensorType)
     filter = operand_def(TensorType)
@@ -290,6 +287,10 @@ class ConvTransposeOp(WindowOp):
             )
         strides, dilations = ints(self.strides), ints(self.dilations)
         extra = ints(self.output_padding)
+        if len(extra) != self.spatial_rank or min(extra) < 0:
+            raise VerifyException(
+                f"{self.name}: output_padding needs {self.spatial_rank} values >= 0"
+            )
         for i, axis in enumerate(self.spatial_axes):
             dims[axis] = (
                 (dims[axis] - 1) * strides[i]
@@ -314,6 +315,7 @@ class PoolOp(WindowOp):
     """
 
     name = "nn.pool"
+    ELEMENTS: ClassVar = Elements.NUMBER
 
     image = operand_def(TensorType)
     kind = prop_def(StringAttr)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from xdsl.dialects.builtin import BoolAttr, FloatAttr, StringAttr, TensorType
 from xdsl.ir import Attribute, Operation, SSAValue
@@ -18,6 +18,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from nnc.dialects.nn.base import (
     BinaryOp,
+    Elements,
     NnOp,
     UnaryOp,
     require_same_dims,
@@ -38,6 +39,7 @@ class NegOp(UnaryOp):
     """The negated elements, `-x`."""
 
     name = "nn.neg"
+    ELEMENTS: ClassVar = Elements.NUMBER
 
 
 @irdl_op_definition
@@ -45,6 +47,7 @@ class AbsOp(UnaryOp):
     """The absolute values, `|x|`."""
 
     name = "nn.abs"
+    ELEMENTS: ClassVar = Elements.NUMBER
 
 
 @irdl_op_definition
@@ -52,6 +55,7 @@ class SignOp(UnaryOp):
     """-1, 0 or 1 by the sign of each element; NaN stays NaN."""
 
     name = "nn.sign"
+    ELEMENTS: ClassVar = Elements.NUMBER
 
 
 @irdl_op_definition
@@ -59,6 +63,7 @@ class ExpOp(UnaryOp):
     """The exponentials, `e^x`."""
 
     name = "nn.exp"
+    ELEMENTS: ClassVar = Elements.FLOAT
 
 
 @irdl_op_definition
@@ -66,6 +71,7 @@ class LogOp(UnaryOp):
     """The natural logarithms; NaN below zero, -inf at zero."""
 
     name = "nn.log"
+    ELEMENTS: ClassVar = Elements.FLOAT
 
 
 @irdl_op_definition
@@ -73,6 +79,7 @@ class SqrtOp(UnaryOp):
     """The square roots; NaN below zero."""
 
     name = "nn.sqrt"
+    ELEMENTS: ClassVar = Elements.FLOAT
 
 
 @irdl_op_definition
@@ -80,6 +87,7 @@ class ReciprocalOp(UnaryOp):
     """The reciprocals, `1 / x`."""
 
     name = "nn.reciprocal"
+    ELEMENTS: ClassVar = Elements.FLOAT
 
 
 @irdl_op_definition
@@ -87,6 +95,7 @@ class FloorOp(UnaryOp):
     """The elements rounded towards -inf."""
 
     name = "nn.floor"
+    ELEMENTS: ClassVar = Elements.FLOAT
 
 
 @irdl_op_definition
@@ -94,6 +103,7 @@ class CeilOp(UnaryOp):
     """The elements rounded towards +inf."""
 
     name = "nn.ceil"
+    ELEMENTS: ClassVar = Elements.FLOAT
 
 
 @irdl_op_definition
@@ -101,6 +111,7 @@ class RoundOp(UnaryOp):
     """The elements rounded to the nearest integer, halves to even."""
 
     name = "nn.round"
+    ELEMENTS: ClassVar = Elements.FLOAT
 
 
 @irdl_op_definition
@@ -108,6 +119,7 @@ class SinOp(UnaryOp):
     """The sines; radians."""
 
     name = "nn.sin"
+    ELEMENTS: ClassVar = Elements.FLOAT
 
 
 @irdl_op_definition
@@ -115,6 +127,7 @@ class CosOp(UnaryOp):
     """The cosines; radians."""
 
     name = "nn.cos"
+    ELEMENTS: ClassVar = Elements.FLOAT
 
 
 @irdl_op_definition
@@ -122,6 +135,7 @@ class TanOp(UnaryOp):
     """The tangents; radians."""
 
     name = "nn.tan"
+    ELEMENTS: ClassVar = Elements.FLOAT
 
 
 @irdl_op_definition
@@ -129,6 +143,7 @@ class AsinOp(UnaryOp):
     """The arc sines; NaN outside of [-1, 1]."""
 
     name = "nn.asin"
+    ELEMENTS: ClassVar = Elements.FLOAT
 
 
 @irdl_op_definition
@@ -136,6 +151,7 @@ class AcosOp(UnaryOp):
     """The arc cosines; NaN outside of [-1, 1]."""
 
     name = "nn.acos"
+    ELEMENTS: ClassVar = Elements.FLOAT
 
 
 @irdl_op_definition
@@ -143,6 +159,7 @@ class AtanOp(UnaryOp):
     """The arc tangents."""
 
     name = "nn.atan"
+    ELEMENTS: ClassVar = Elements.FLOAT
 
 
 @irdl_op_definition
@@ -150,6 +167,7 @@ class SinhOp(UnaryOp):
     """The hyperbolic sines."""
 
     name = "nn.sinh"
+    ELEMENTS: ClassVar = Elements.FLOAT
 
 
 @irdl_op_definition
@@ -157,6 +175,7 @@ class CoshOp(UnaryOp):
     """The hyperbolic cosines."""
 
     name = "nn.cosh"
+    ELEMENTS: ClassVar = Elements.FLOAT
 
 
 @irdl_op_definition
@@ -164,6 +183,7 @@ class AsinhOp(UnaryOp):
     """The inverse hyperbolic sines."""
 
     name = "nn.asinh"
+    ELEMENTS: ClassVar = Elements.FLOAT
 
 
 @irdl_op_definition
@@ -171,6 +191,7 @@ class AcoshOp(UnaryOp):
     """The inverse hyperbolic cosines; NaN below 1."""
 
     name = "nn.acosh"
+    ELEMENTS: ClassVar = Elements.FLOAT
 
 
 @irdl_op_definition
@@ -178,6 +199,7 @@ class AtanhOp(UnaryOp):
     """The inverse hyperbolic tangents; NaN outside of [-1, 1]."""
 
     name = "nn.atanh"
+    ELEMENTS: ClassVar = Elements.FLOAT
 
 
 @irdl_op_definition
@@ -185,6 +207,7 @@ class TanhOp(UnaryOp):
     """The hyperbolic tangents."""
 
     name = "nn.tanh"
+    ELEMENTS: ClassVar = Elements.FLOAT
 
 
 @irdl_op_definition
@@ -192,6 +215,7 @@ class ErfOp(UnaryOp):
     """The Gauss error function."""
 
     name = "nn.erf"
+    ELEMENTS: ClassVar = Elements.FLOAT
 
 
 @irdl_op_definition
@@ -199,6 +223,7 @@ class SigmoidOp(UnaryOp):
     """The logistic function, `1 / (1 + e^-x)`."""
 
     name = "nn.sigmoid"
+    ELEMENTS: ClassVar = Elements.FLOAT
 
 
 @irdl_op_definition
@@ -206,6 +231,7 @@ class ReluOp(UnaryOp):
     """`max(x, 0)`; NaN stays NaN."""
 
     name = "nn.relu"
+    ELEMENTS: ClassVar = Elements.NUMBER
 
 
 @irdl_op_definition
@@ -213,6 +239,7 @@ class NotOp(UnaryOp):
     """The logical complement of booleans, the bitwise one of integers."""
 
     name = "nn.not"
+    ELEMENTS: ClassVar = Elements.LOGICAL
 
 
 @irdl_op_definition
@@ -220,6 +247,7 @@ class AddOp(BinaryOp):
     """`lhs + rhs`; integers wrap."""
 
     name = "nn.add"
+    ELEMENTS: ClassVar = Elements.NUMBER
 
 
 @irdl_op_definition
@@ -227,6 +255,7 @@ class SubOp(BinaryOp):
     """`lhs - rhs`; integers wrap."""
 
     name = "nn.sub"
+    ELEMENTS: ClassVar = Elements.NUMBER
 
 
 @irdl_op_definition
@@ -234,6 +263,7 @@ class MulOp(BinaryOp):
     """`lhs * rhs`; integers wrap."""
 
     name = "nn.mul"
+    ELEMENTS: ClassVar = Elements.NUMBER
 
 
 @irdl_op_definition
@@ -241,6 +271,7 @@ class DivOp(BinaryOp):
     """`lhs / rhs`; integers truncate towards zero."""
 
     name = "nn.div"
+    ELEMENTS: ClassVar = Elements.NUMBER
 
 
 @irdl_op_definition
@@ -248,6 +279,7 @@ class ModOp(BinaryOp):
     """The remainder with the sign of `rhs`, as Python's `%`."""
 
     name = "nn.mod"
+    ELEMENTS: ClassVar = Elements.NUMBER
 
 
 @irdl_op_definition
@@ -255,6 +287,7 @@ class RemOp(BinaryOp):
     """The remainder with the sign of `lhs`, as C's `fmod`."""
 
     name = "nn.rem"
+    ELEMENTS: ClassVar = Elements.NUMBER
 
 
 @irdl_op_definition
@@ -262,6 +295,7 @@ class PowOp(BinaryOp):
     """`lhs` to the power of `rhs`, as C's `pow`."""
 
     name = "nn.pow"
+    ELEMENTS: ClassVar = Elements.NUMBER
 
 
 @irdl_op_definition
@@ -269,6 +303,7 @@ class MaximumOp(BinaryOp):
     """The larger element; NaN if either is NaN."""
 
     name = "nn.maximum"
+    ELEMENTS: ClassVar = Elements.NUMBER
 
 
 @irdl_op_definition
@@ -276,6 +311,7 @@ class MinimumOp(BinaryOp):
     """The smaller element; NaN if either is NaN."""
 
     name = "nn.minimum"
+    ELEMENTS: ClassVar = Elements.NUMBER
 
 
 @irdl_op_definition
@@ -283,6 +319,7 @@ class AndOp(BinaryOp):
     """The conjunction of booleans, the bitwise one of integers."""
 
     name = "nn.and"
+    ELEMENTS: ClassVar = Elements.LOGICAL
 
 
 @irdl_op_definition
@@ -290,6 +327,7 @@ class OrOp(BinaryOp):
     """The disjunction of booleans, the bitwise one of integers."""
 
     name = "nn.or"
+    ELEMENTS: ClassVar = Elements.LOGICAL
 
 
 @irdl_op_definition
@@ -297,6 +335,7 @@ class XorOp(BinaryOp):
     """The exclusive disjunction of booleans, the bitwise one of integers."""
 
     name = "nn.xor"
+    ELEMENTS: ClassVar = Elements.LOGICAL
 
 
 @irdl_op_definition
@@ -304,6 +343,7 @@ class ShiftLeftOp(BinaryOp):
     """`lhs` shifted left by `rhs` bits; 0 from the width on."""
 
     name = "nn.shift_left"
+    ELEMENTS: ClassVar = Elements.INTEGER
 
 
 @irdl_op_definition
@@ -311,6 +351,7 @@ class ShiftRightOp(BinaryOp):
     """`lhs` shifted right by `rhs` bits; arithmetic if signed."""
 
     name = "nn.shift_right"
+    ELEMENTS: ClassVar = Elements.INTEGER
 
 
 @irdl_op_definition
@@ -323,6 +364,7 @@ class ClampOp(NnOp):
     """
 
     name = "nn.clamp"
+    ELEMENTS: ClassVar = Elements.NUMBER
 
     operand = operand_def(TensorType)
     min = opt_prop_def(FloatAttr)
@@ -393,6 +435,7 @@ class IsNanOp(NnOp):
     """Booleans: whether each element is NaN."""
 
     name = "nn.is_nan"
+    ELEMENTS: ClassVar = Elements.FLOAT
 
     operand = operand_def(TensorType)
     result = result_def(TensorType)
@@ -409,6 +452,7 @@ class IsInfOp(NnOp):
     """Booleans: whether each element is +inf (`positive`) or -inf (`negative`)."""
 
     name = "nn.is_inf"
+    ELEMENTS: ClassVar = Elements.FLOAT
 
     operand = operand_def(TensorType)
     positive = prop_def(BoolAttr)
@@ -451,8 +495,7 @@ class SelectOp(NnOp):
         require_same_element_type(self, self.on_true, self.on_false)
         if not is_bool(element_type_of(self.condition)):
             raise VerifyException(
-                f"{self.name}: the condition must be boolean, got "
-                f"{self.condition.type}"
+                f"{self.name}: the condition must be boolean, got {self.condition.type}"
             )
         return [tensor_type(element_type_of(self.on_true), dims_of(self.on_true))]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar, cast
 
 from xdsl.dialects.builtin import IntegerAttr, TensorType
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def
 from xdsl.utils.exceptions import VerifyException
 
-from nnc.dialects.nn.base import NnOp, require_same_element_type
+from nnc.dialects.nn.base import Elements, NnOp, require_same_element_type
 from nnc.dialects.nn.shapes import broadcast_dims
 from nnc.dialects.nn.types import (
     NnTensorType,
@@ -30,6 +31,7 @@ class MatmulOp(NnOp):
     """
 
     name = "nn.matmul"
+    ELEMENTS: ClassVar = Elements.NUMBER
 
     lhs = operand_def(TensorType)
     rhs = operand_def(TensorType)
@@ -120,7 +122,7 @@ class UnpackOp(NnOp):
 
 
 def packed_dims(
-    op: Operation, type: object, panel: int, groups: int
+    op: Operation, type: Attribute, panel: int, groups: int
 ) -> tuple[int, int, int, int]:
     """
     The shape of the packed form of a tensor of `type`.
@@ -128,8 +130,7 @@ def packed_dims(
     Raises:
         VerifyException: the type is not static, or does not split so.
     """
-    assert isinstance(type, TensorType)
-    shape = static_shape(type)
+    shape = static_shape(cast("NnTensorType", type))
     if shape is None or len(shape) < 2 or panel < 1 or groups < 1:
         raise VerifyException(f"{op.name}: cannot pack {type}")
     columns = shape[-1]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal, cast, get_args
 
 from xdsl.dialects.builtin import (
     DenseArrayBase,
+    Float64Type,
     IntegerAttr,
     StringAttr,
     TensorType,
@@ -25,9 +26,11 @@ from xdsl.utils.exceptions import VerifyException
 
 from nnc.dialects.nn.base import (
     NULLARY_FORMAT,
+    Elements,
     NnOp,
     ints,
     normalized_axis,
+    require_elements,
     require_same_element_type,
 )
 from nnc.dialects.nn.types import (
@@ -55,9 +58,7 @@ class ReshapeOp(NnOp):
     operand = operand_def(TensorType)
     result = result_def(TensorType)
 
-    def __init__(
-        self, operand: SSAValue | Operation, dims: Sequence[DimLike]
-    ) -> None:
+    def __init__(self, operand: SSAValue | Operation, dims: Sequence[DimLike]) -> None:
         operand = SSAValue.get(operand)
         super().__init__(
             [operand], result_types=[tensor_type(element_type_of(operand), dims)]
@@ -115,9 +116,7 @@ class BroadcastOp(NnOp):
     operand = operand_def(TensorType)
     result = result_def(TensorType)
 
-    def __init__(
-        self, operand: SSAValue | Operation, dims: Sequence[DimLike]
-    ) -> None:
+    def __init__(self, operand: SSAValue | Operation, dims: Sequence[DimLike]) -> None:
         operand = SSAValue.get(operand)
         super().__init__(
             [operand], result_types=[tensor_type(element_type_of(operand), dims)]
@@ -150,9 +149,7 @@ class DimCastOp(NnOp):
     operand = operand_def(TensorType)
     result = result_def(TensorType)
 
-    def __init__(
-        self, operand: SSAValue | Operation, dims: Sequence[DimLike]
-    ) -> None:
+    def __init__(self, operand: SSAValue | Operation, dims: Sequence[DimLike]) -> None:
         operand = SSAValue.get(operand)
         super().__init__(
             [operand], result_types=[tensor_type(element_type_of(operand), dims)]
@@ -195,7 +192,7 @@ class SliceOp(NnOp):
         super().__init__(
             [operand],
             {
-                "offsets": ShapeAttr(offsets),
+                "offsets": ShapeAttr.of(offsets),
                 "steps": list(steps or [1] * len(offsets)),
             },
             result_types=[tensor_type(element_type_of(operand), sizes)],
@@ -260,7 +257,7 @@ class PadOp(NnOp):
     ) -> None:
         super().__init__(
             [operand, value],
-            {"low": ShapeAttr(low), "high": ShapeAttr(high), "mode": mode},
+            {"low": ShapeAttr.of(low), "high": ShapeAttr.of(high), "mode": mode},
         )
 
     def inferred_types(self) -> Sequence[NnTensorType]:
@@ -269,7 +266,7 @@ class PadOp(NnOp):
             raise VerifyException(
                 f"{self.name}: low and high must have rank {len(dims)}"
             )
-        if self.mode.data not in ("constant", "reflect", "edge", "wrap"):
+        if self.mode.data not in get_args(PadMode):
             raise VerifyException(f"{self.name}: unknown mode '{self.mode.data}'")
         for amount in (*low, *high):
             if (fixed := amount.as_int()) is not None and fixed < 0:
@@ -342,6 +339,7 @@ class GatherOp(NnOp):
         super().__init__([operand, indices], {"axis": axis})
 
     def inferred_types(self) -> Sequence[NnTensorType]:
+        require_elements(self, Elements.INTEGER, self.indices, "index tensor")
         dims = dims_of(self.operand)
         axis = normalized_axis(self, self.axis.value.data, len(dims))
         return [
@@ -376,10 +374,18 @@ class GatherElementsOp(NnOp):
         super().__init__([operand, indices], {"axis": axis})
 
     def inferred_types(self) -> Sequence[NnTensorType]:
-        normalized_axis(self, self.axis.value.data, rank_of(self.operand))
-        if rank_of(self.operand) != rank_of(self.indices):
+        require_elements(self, Elements.INTEGER, self.indices, "index tensor")
+        dims, sizes = dims_of(self.operand), dims_of(self.indices)
+        axis = normalized_axis(self, self.axis.value.data, len(dims))
+        if len(dims) != len(sizes):
             raise VerifyException(f"{self.name}: operand and indices differ in rank")
-        return [tensor_type(element_type_of(self.operand), dims_of(self.indices))]
+        for i, (dim, size) in enumerate(zip(dims, sizes, strict=True)):
+            available = (dim - size).as_int()
+            if i != axis and available is not None and available < 0:
+                raise VerifyException(
+                    f"{self.name}: {size} indices on axis {i} of size {dim}"
+                )
+        return [tensor_type(element_type_of(self.operand), sizes)]
 
 
 @irdl_op_definition
@@ -398,6 +404,7 @@ class IotaOp(NnOp):
     def inferred_types(self) -> Sequence[NnTensorType]:
         dims = dims_of(self.result)
         normalized_axis(self, self.axis.value.data, len(dims))
+        require_elements(self, Elements.NUMBER, self.result, "result")
         return [tensor_type(element_type_of(self.result), dims)]
 
 
@@ -423,6 +430,7 @@ class ResizeOp(NnOp):
     """
 
     name = "nn.resize"
+    ELEMENTS: ClassVar = Elements.NUMBER
 
     operand = operand_def(TensorType)
     scales = prop_def(DenseArrayBase)
@@ -452,10 +460,25 @@ class ResizeOp(NnOp):
             result_types=[tensor_type(element_type_of(operand), dims)],
         )
 
+    @property
+    def scale_values(self) -> tuple[float, ...]:
+        """One scale an axis, or none."""
+        scales = cast("DenseArrayBase[Float64Type]", self.scales)
+        return tuple(float(s) for s in scales.get_values())
+
     def inferred_types(self) -> Sequence[NnTensorType]:
+        for value, known in (
+            (self.mode.data, get_args(ResizeMode)),
+            (self.coordinate_mode.data, get_args(CoordinateMode)),
+            (self.nearest_mode.data, get_args(NearestMode)),
+        ):
+            if value not in known:
+                raise VerifyException(f"{self.name}: unknown mode '{value}'")
         rank = rank_of(self.operand)
         if rank_of(self.result) != rank or len(self.scales) not in (0, rank):
-            raise VerifyException(f"{self.name}: result and scales must have rank {rank}")
+            raise VerifyException(
+                f"{self.name}: result and scales must have rank {rank}"
+            )
         return [tensor_type(element_type_of(self.operand), dims_of(self.result))]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from xdsl.dialects.builtin import (
     BoolAttr,
@@ -23,7 +23,14 @@ from xdsl.irdl import (
 )
 from xdsl.utils.exceptions import VerifyException
 
-from nnc.dialects.nn.base import NnOp, ints, normalized_axis
+from nnc.dialects.nn.base import (
+    Elements,
+    NnOp,
+    ints,
+    normalized_axis,
+    require_elements,
+    require_same_element_type,
+)
 from nnc.dialects.nn.types import (
     I64,
     NnTensorType,
@@ -35,7 +42,15 @@ from nnc.dialects.nn.types import (
 from nnc.symbolic import Dim
 
 ReduceKind = Literal["sum", "mean", "max", "min", "prod", "and", "or"]
-REDUCE_KINDS: tuple[ReduceKind, ...] = ("sum", "mean", "max", "min", "prod", "and", "or")
+REDUCE_KINDS: tuple[ReduceKind, ...] = (
+    "sum",
+    "mean",
+    "max",
+    "min",
+    "prod",
+    "and",
+    "or",
+)
 
 
 @irdl_op_definition
@@ -75,6 +90,10 @@ class ReduceOp(NnOp):
     def inferred_types(self) -> Sequence[NnTensorType]:
         if self.kind.data not in REDUCE_KINDS:
             raise VerifyException(f"{self.name}: unknown kind '{self.kind.data}'")
+        logical = self.kind.data in ("and", "or")
+        require_elements(
+            self, Elements.BOOL if logical else Elements.NUMBER, self.operand
+        )
         axes = self.reduced_axes
         if len(set(axes)) != len(axes):
             raise VerifyException(f"{self.name}: an axis is named twice in {axes}")
@@ -99,6 +118,7 @@ class ArgReduceOp(NnOp):
     """
 
     name = "nn.arg_reduce"
+    ELEMENTS: ClassVar = Elements.NUMBER
 
     operand = operand_def(TensorType)
     kind = prop_def(StringAttr)
@@ -140,6 +160,7 @@ class CumulativeOp(NnOp):
     """Running sums along `axis`; `exclusive` leaves out the element itself."""
 
     name = "nn.cumulative"
+    ELEMENTS: ClassVar = Elements.NUMBER
 
     operand = operand_def(TensorType)
     axis = prop_def(IntegerAttr)
@@ -168,6 +189,7 @@ class SoftmaxOp(NnOp):
     """`e^x / sum(e^x)` along `axis`, computed from `x - max(x)`."""
 
     name = "nn.softmax"
+    ELEMENTS: ClassVar = Elements.FLOAT
 
     operand = operand_def(TensorType)
     axis = prop_def(IntegerAttr)
@@ -191,6 +213,7 @@ class LayerNormOp(NnOp):
     """
 
     name = "nn.layer_norm"
+    ELEMENTS: ClassVar = Elements.FLOAT
 
     operand = operand_def(TensorType)
     scale = operand_def(TensorType)
@@ -215,7 +238,10 @@ class LayerNormOp(NnOp):
         dims = dims_of(self.operand)
         axis = normalized_axis(self, self.axis.value.data, len(dims))
         for parameter in (self.scale, self.bias):
-            if parameter is not None and dims_of(parameter) != dims[axis:]:
+            if parameter is None:
+                continue
+            require_same_element_type(self, self.operand, parameter)
+            if dims_of(parameter) != dims[axis:]:
                 raise VerifyException(
                     f"{self.name}: scale and bias must have the dims from axis {axis} "
                     f"of {self.operand.type}, got {parameter.type}"
@@ -232,6 +258,7 @@ class BatchNormOp(NnOp):
     """
 
     name = "nn.batch_norm"
+    ELEMENTS: ClassVar = Elements.FLOAT
 
     operand = operand_def(TensorType)
     scale = operand_def(TensorType)
@@ -261,6 +288,7 @@ class BatchNormOp(NnOp):
         dims = dims_of(self.operand)
         axis = normalized_axis(self, self.axis.value.data, len(dims))
         for parameter in (self.scale, self.bias, self.mean, self.variance):
+            require_same_element_type(self, self.operand, parameter)
             if dims_of(parameter) != (dims[axis],):
                 raise VerifyException(
                     f"{self.name}: parameters must have {dims[axis]} elements, got "

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from nnc.symbolic import Dim, DimLike, dim_max, dim_min
 
 
+@lru_cache(maxsize=4096)
 def window_output_dim(
     size: DimLike,
     kernel: int,
@@ -29,9 +31,6 @@ def window_output_dim(
     count = (span + stride - 1) // stride + 1
     # The last window must start before size + low.
     limit = (size + low - 1) // stride + 1
-    known = (count.as_int(), limit.as_int())
-    if known[0] is not None and known[1] is not None:
-        return Dim.of(max(0, min(known[0], known[1])))
 
     return _clamped(dim_min(count, limit))
 

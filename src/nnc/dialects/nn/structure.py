@@ -21,23 +21,80 @@ from xdsl.irdl import (
     var_operand_def,
     var_result_def,
 )
+from xdsl.irdl.declarative_assembly_format import (
+    AttributeVariable,
+    CustomDirective,
+    ParsingState,
+    PrintingState,
+    TypeDirective,
+    irdl_custom_directive,
+)
+from xdsl.parser import Parser
+from xdsl.printer import Printer
 from xdsl.traits import IsolatedFromAbove, IsTerminator, Pure
 from xdsl.utils.exceptions import VerifyException
 
-from nnc.dialects.nn.base import NULLARY_FORMAT, NnOp
-from nnc.dialects.nn.types import I64, NnTensorType, ShapeAttr, tensor_type
+from nnc.dialects.nn.base import NnOp
+from nnc.dialects.nn.dtypes import numpy_dtype
+from nnc.dialects.nn.literals import DenseAttr, dense_text
+from nnc.dialects.nn.types import (
+    I64,
+    NnTensorType,
+    ShapeAttr,
+    tensor_type,
+    tensor_type_of,
+)
 from nnc.symbolic import DimLike
 
 MAX_INLINE_ELEMENTS = 16
 """Constants of more elements are weights: names in the text, bytes in the store."""
 
 
+@irdl_custom_directive
+class DenseLiteral(CustomDirective):
+    """
+    `dense<…> : type`, and the type is that of the result.
+
+    A directive of our own, because xDSL's text of dense attributes does not read back
+    to the same value for infinities, NaN and large floats.
+    """
+
+    value: AttributeVariable
+    result: TypeDirective
+
+    def parse(self, parser: Parser, state: ParsingState) -> None:
+        """Parse what `print` prints."""
+        value = self.parse_value(parser)
+        self.value.set(state, value)
+        self.result.inner.set_types(state, [value.get_type()])
+
+    def parse_value(self, parser: Parser) -> DenseAttr:
+        """Parse the attribute."""
+        old = parser.parse_optional_attr_dict()
+        value = old.get("value") or parser.parse_attribute()
+        if old:
+            parser.parse_punctuation(":")
+            parser.parse_type()
+        if not isinstance(value, DenseIntOrFPElementsAttr):
+            parser.raise_error("expected dense<…> with a tensor type")
+        return cast("DenseAttr", value)
+
+    def print(self, printer: Printer, state: PrintingState, op: IRDLOperation) -> None:
+        """Print value and type."""
+        value = self.value.get(op)
+        assert isinstance(value, DenseIntOrFPElementsAttr)
+        state.print_whitespace(printer)
+        printer.print_string(f"{dense_text(cast('DenseAttr', value))} : ")
+        printer.print_attribute(value.get_type())
+
+
 @irdl_op_definition
 class ConstantOp(NnOp):
-    """A small constant: `nn.constant {value = dense<[1.0, 2.0]> : tensor<2xf32>}`."""
+    """A small constant: `nn.constant dense<[1.0, 2.0]> : tensor<2xf32>`."""
 
     name = "nn.constant"
-    assembly_format = NULLARY_FORMAT
+    assembly_format = "custom<DenseLiteral>($value, type($result)) attr-dict"
+    custom_directives = (DenseLiteral,)
 
     value = prop_def(DenseIntOrFPElementsAttr)
     result = result_def(TensorType)
@@ -46,10 +103,9 @@ class ConstantOp(NnOp):
         super().__init__([], {"value": value})
 
     def inferred_types(self) -> Sequence[NnTensorType]:
-        type_ = self.value.type
-        if not isinstance(type_, TensorType):
-            raise VerifyException(f"{self.name}: the value must be a tensor")
-        return [cast(NnTensorType, type_)]
+        type_ = tensor_type_of(cast("Attribute", self.value.type))
+        numpy_dtype(type_.get_element_type())
+        return [type_]
 
 
 @irdl_op_definition
@@ -57,11 +113,11 @@ class WeightOp(NnOp):
     """
     A constant whose bytes are a resource of the weight store.
 
-    Example: `nn.weight {resource = "conv1.w"} : () -> tensor<64x3x7x7xf32>`.
+    Example: `nn.weight "conv1.w" : tensor<64x3x7x7xf32>`.
     """
 
     name = "nn.weight"
-    assembly_format = NULLARY_FORMAT
+    assembly_format = "$resource attr-dict `:` type(results)"
 
     resource = prop_def(StringAttr)
     result = result_def(TensorType)
@@ -70,28 +126,30 @@ class WeightOp(NnOp):
         super().__init__([], {"resource": resource}, result_types=[type])
 
     def inferred_types(self) -> Sequence[NnTensorType]:
-        type_ = cast(NnTensorType, self.result.type)
+        type_ = tensor_type_of(self.result)
         if not type_.has_static_shape():
-            raise VerifyException(f"{self.name}: weights have static shapes")
+            raise VerifyException(
+                f"{self.name}: weights have static shapes, got {type_}"
+            )
         return [type_]
 
 
 @irdl_op_definition
 class DimsOp(NnOp):
     """
-    The values of dims as an i64 vector: `nn.dims {dims = #nn.shape<N, 3>}`.
+    The values of dims as an i64 vector: `nn.dims <N, 3> : tensor<2xi64>`.
 
     What `Shape` and the arithmetic after it become once folded into dims.
     """
 
     name = "nn.dims"
-    assembly_format = NULLARY_FORMAT
+    assembly_format = "$dims attr-dict `:` type(results)"
 
     dims = prop_def(ShapeAttr)
     result = result_def(TensorType)
 
     def __init__(self, dims: Sequence[DimLike]) -> None:
-        super().__init__([], {"dims": ShapeAttr(dims)})
+        super().__init__([], {"dims": ShapeAttr.of(dims)})
 
     def inferred_types(self) -> Sequence[NnTensorType]:
         return [tensor_type(I64, [len(self.dims.dims)])]
@@ -129,11 +187,11 @@ class DispatchOp(IRDLOperation):
 
     Example::
 
-        %r = nn.dispatch(%x, %w) : (tensor<4x8xf32>, tensor<8x8xf32>) -> tensor<4x8xf32> {
-        ^bb0(%a: tensor<4x8xf32>, %b: tensor<8x8xf32>):
-          %0 = nn.matmul %a, %b : (tensor<4x8xf32>, tensor<8x8xf32>) -> tensor<4x8xf32>
-          %1 = nn.relu %0 : (tensor<4x8xf32>) -> tensor<4x8xf32>
-          nn.yield %1 : tensor<4x8xf32>
+        %r = nn.dispatch(%x) : (tensor<8x8xf32>) -> tensor<8x8xf32> {
+        ^bb0(%a: tensor<8x8xf32>):
+          %0 = nn.matmul %a, %a : (tensor<8x8xf32>, tensor<8x8xf32>) -> tensor<8x8xf32>
+          %1 = nn.relu %0 : (tensor<8x8xf32>) -> tensor<8x8xf32>
+          nn.yield %1 : tensor<8x8xf32>
         }
     """
 
@@ -181,6 +239,11 @@ class DispatchOp(IRDLOperation):
             raise VerifyException(
                 f"{self.name}: block arguments must have the types of the operands"
             )
+        for op in self.block.ops:
+            if not op.name.startswith("nn.") or isinstance(op, DispatchOp):
+                raise VerifyException(
+                    f"{self.name}: the body holds single nn ops, not {op.name}"
+                )
         last = self.block.last_op
         if not isinstance(last, YieldOp):
             raise VerifyException(f"{self.name}: the body must end in nn.yield")

@@ -9,6 +9,7 @@ symbolic, the type carries all dims in its encoding:
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import TypeAlias, cast
 
 from xdsl.dialects.builtin import (
@@ -38,7 +39,9 @@ F16, F32, F64, BF16 = Float16Type(), Float32Type(), Float64Type(), BFloat16Type(
 I8, I16, I32, I64 = (IntegerType(w) for w in (8, 16, 32, 64))
 U8, U16, U32, U64 = (IntegerType(w, Signedness.UNSIGNED) for w in (8, 16, 32, 64))
 
-_OPENING, _CLOSING = "(<", ")>"
+# Dims are asked for all the time: attributes remember them in their `__dict__`, as a
+# cached_property would, which xDSL's attribute definitions do not allow.
+_DIMS = "_nn_dims"
 
 
 @irdl_attr_definition
@@ -54,10 +57,19 @@ class ShapeAttr(ParametrizedAttribute):
             dims = ArrayAttr(StringAttr(str(d)) for d in dims)
         super().__init__(dims)
 
+    @staticmethod
+    def of(dims: Iterable[DimLike]) -> ShapeAttr:
+        """The attribute of these dims, made once."""
+        return _shape_attr(tuple(dims))
+
     @property
     def dims(self) -> tuple[Dim, ...]:
         """The dims as expressions."""
-        return tuple(parse_dim(t.data) for t in self.texts)
+        memo = vars(self)
+        if (known := memo.get(_DIMS)) is not None:
+            return known
+        memo[_DIMS] = tuple(parse_dim(t.data) for t in self.texts)
+        return memo[_DIMS]
 
     @property
     def ints(self) -> tuple[int, ...] | None:
@@ -84,6 +96,11 @@ class ShapeAttr(ParametrizedAttribute):
                 raise VerifyException(
                     f"dimension '{text.data}' is not canonical; write '{canonical}'"
                 )
+
+
+@lru_cache(maxsize=4096)
+def _shape_attr(dims: tuple[DimLike, ...]) -> ShapeAttr:
+    return ShapeAttr(dims)
 
 
 def _parse_dim_texts(parser: AttrParser) -> list[str]:
@@ -133,12 +150,20 @@ def _parse_dim_text(parser: AttrParser) -> str:
 
 def tensor_type(element_type: Attribute, dims: Iterable[DimLike]) -> NnTensorType:
     """The tensor type with these dims; symbolic ones go to the encoding."""
-    exprs = [Dim.of(d) for d in dims]
+    return _tensor_type(element_type, tuple(dims))
+
+
+@lru_cache(maxsize=4096)
+def _tensor_type(element_type: Attribute, dims: tuple[DimLike, ...]) -> NnTensorType:
+    exprs = tuple(map(Dim.of, dims))
     sizes = [d.as_int() for d in exprs]
     shape = [DYNAMIC_INDEX if s is None else s for s in sizes]
     if all(s is not None for s in sizes):
-        return TensorType(element_type, shape)
-    return TensorType(element_type, shape, ShapeAttr(exprs))
+        type_ = TensorType(element_type, shape)
+    else:
+        type_ = TensorType(element_type, shape, ShapeAttr.of(exprs))
+    vars(type_)[_DIMS] = exprs
+    return type_
 
 
 def dims_of(value: SSAValue | Attribute) -> tuple[Dim, ...]:
@@ -149,12 +174,18 @@ def dims_of(value: SSAValue | Attribute) -> tuple[Dim, ...]:
         VerifyException: a dynamic dim has no expression, or it is no tensor.
     """
     type_ = tensor_type_of(value)
+    memo = vars(type_)
+    if (known := memo.get(_DIMS)) is not None:
+        return known
     if isinstance(type_.encoding, ShapeAttr):
-        return type_.encoding.dims
-    shape = type_.get_shape()
-    if DYNAMIC_INDEX in shape:
-        raise VerifyException(f"{type_} has a dynamic dim without #nn.shape")
-    return tuple(map(Dim.of, shape))
+        dims = type_.encoding.dims
+    else:
+        shape = type_.get_shape()
+        if DYNAMIC_INDEX in shape:
+            raise VerifyException(f"{type_} has a dynamic dim without #nn.shape")
+        dims = tuple(map(Dim.of, shape))
+    memo[_DIMS] = dims
+    return dims
 
 
 def static_shape(value: SSAValue | Attribute) -> tuple[int, ...] | None:
@@ -209,18 +240,20 @@ def is_bool(type_: Attribute) -> bool:
     return type_ == BOOL
 
 
+def is_integer(type_: Attribute) -> bool:
+    """Whether `type_` is an integer element type (bool is not)."""
+    return isinstance(type_, IntegerType) and type_ != BOOL
+
+
 def is_unsigned(type_: Attribute) -> bool:
     """Whether `type_` is an unsigned integer element type (bool is not)."""
-    return (
-        isinstance(type_, IntegerType)
-        and type_.signedness.data == Signedness.UNSIGNED
-    )
+    return type_ in (U8, U16, U32, U64)
 
 
 def bit_width(type_: Attribute) -> int:
     """Bits that one element takes in memory; bool takes a byte."""
     if isinstance(type_, IntegerType):
-        return max(8, type_.width.data)
+        return max(8, cast("IntegerType", type_).width.data)
     if isinstance(type_, Float64Type):
         return 64
     return 32 if isinstance(type_, Float32Type) else 16

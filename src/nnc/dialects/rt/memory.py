@@ -20,9 +20,17 @@ from xdsl.irdl import (
     result_def,
     traits_def,
 )
+from xdsl.irdl.declarative_assembly_format import (
+    AttributeVariable,
+    ParsingState,
+    TypeDirective,
+    irdl_custom_directive,
+)
+from xdsl.parser import Parser
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
+from nnc.dialects.nn.structure import DenseLiteral
 from nnc.dialects.nn.types import ShapeAttr
 from nnc.dialects.rt.types import BufferType, buffer_type_of
 from nnc.symbolic import Dim, DimLike
@@ -108,9 +116,24 @@ class WeightOp(IRDLOperation):
         _verify_constant(self, buffer_type_of(self.result))
 
 
+@irdl_custom_directive
+class BufferLiteral(DenseLiteral):
+    """`dense<…> : tensor<…>`, and the result is a contiguous buffer of that."""
+
+    # xDSL binds the parameters that a directive's own class declares.
+    value: AttributeVariable
+    result: TypeDirective
+
+    def parse(self, parser: Parser, state: ParsingState) -> None:
+        """Parse what `print` prints."""
+        value = self.parse_value(parser)
+        self.value.set(state, value)
+        self.result.inner.set_types(state, [_constant_type(value)])
+
+
 @irdl_op_definition
 class ConstantOp(IRDLOperation):
-    """A small constant in memory: `rt.constant {value = dense<1.0> : tensor<f32>}`."""
+    """A small constant in memory: `rt.constant dense<[1.0, 2.0]> : tensor<2xf32>`."""
 
     name = "rt.constant"
 
@@ -118,12 +141,13 @@ class ConstantOp(IRDLOperation):
     result = result_def(BufferType)
 
     traits = traits_def(Pure())
-    irdl_options = (ParsePropInAttrDict(),)
-    assembly_format = "attr-dict `:` type($result)"
+    assembly_format = "custom<BufferLiteral>($value, type($result)) attr-dict"
+    custom_directives = (BufferLiteral,)
 
     def __init__(self, value: DenseIntOrFPElementsAttr) -> None:
-        type_ = BufferType(value.get_element_type(), value.get_shape())
-        super().__init__(result_types=[type_], properties={"value": value})
+        super().__init__(
+            result_types=[_constant_type(value)], properties={"value": value}
+        )
 
     def verify_(self) -> None:
         type_ = buffer_type_of(self.result)
@@ -134,6 +158,10 @@ class ConstantOp(IRDLOperation):
             raise VerifyException(
                 f"{self.name}: a value of type {self.value.type} is no {type_}"
             )
+
+
+def _constant_type(value: DenseIntOrFPElementsAttr) -> BufferType:
+    return BufferType(value.get_element_type(), value.get_shape())
 
 
 def _verify_constant(op: Operation, type: BufferType) -> None:

@@ -80,7 +80,7 @@ class NnFunctions(InterpreterFunctions):
         return ()
 
     def _run(
-        self, _: Interpreter, op: Operation, operands: PythonValues
+        self, interpreter: Interpreter, op: Operation, operands: PythonValues
     ) -> OpImplResult:
         reference = self.references[type(op)]
         return OpImplResult(evaluate(reference, op, operands, self.environment), None)
@@ -147,7 +147,7 @@ def run_module(
                     raise cause from None
                 cause = cause.__cause__
             raise
-    return [np.ascontiguousarray(r) for r in results]
+    return [np.asarray(r, order="C") for r in results]
 
 
 def evaluate_op(

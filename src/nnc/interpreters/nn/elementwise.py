@@ -11,7 +11,7 @@ from xdsl.ir import Operation
 
 from nnc.dialects.nn import elementwise as nn
 from nnc.dialects.nn.base import location_of
-from nnc.dialects.nn.dtypes import numpy_dtype
+from nnc.dialects.nn.dtypes import DType, numpy_dtype
 from nnc.dialects.nn.types import element_type_of
 from nnc.errors import DivisionByZero
 from nnc.interpreters.nn.environment import (
@@ -28,7 +28,7 @@ REFERENCES = References()
 
 def _erf(x: Array) -> Array:
     if x.dtype == np.float64:
-        return np.frompyfunc(math.erf, 1, 1)(x).astype(np.float64)
+        return np.array([math.erf(v) for v in x.flat], np.float64).reshape(x.shape)
     # Cubic Hermite interpolation, exact to about 1e-15: f32 needs 6e-8.
     values, slopes, step = _erf_table()
     magnitude = np.abs(x.astype(np.float64))
@@ -216,7 +216,7 @@ def _cast_op(op: nn.CastOp, _: Environment, x: Array) -> Array:
     return _cast(x, numpy_dtype(element_type_of(op.result)))
 
 
-def _cast(x: Array, dtype: np.dtype[np.generic]) -> Array:
+def _cast(x: Array, dtype: DType) -> Array:
     if dtype == np.bool_:
         return x != 0
     if not is_floating(x) or dtype.kind not in "iu":

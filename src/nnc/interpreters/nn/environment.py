@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,8 +100,10 @@ def evaluate(
     """
     with np.errstate(all="ignore"):
         results = reference(op, environment, *operands)
-    if not isinstance(results, tuple):
-        results = (results,)
+    # numpy gives scalars instead of arrays of rank 0.
+    results = tuple(
+        map(np.asarray, results if isinstance(results, tuple) else (results,))
+    )
     for value, array in zip(op.results, results, strict=True):
         shape = environment.shape_of(value, op)
         dtype = numpy_dtype(element_type_of(value))
@@ -131,6 +133,6 @@ def is_floating(array: Array) -> bool:
     return array.dtype.kind in "fV"
 
 
-def narrowed(array: Array, like: Array) -> Array:
+def narrowed(array: Array | np.generic, like: Array) -> Array:
     """`array` rounded to the element type of `like`."""
-    return cast(Array, np.asarray(array).astype(like.dtype, copy=False))
+    return np.asarray(array).astype(like.dtype, copy=False)

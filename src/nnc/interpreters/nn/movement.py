@@ -134,7 +134,7 @@ def _gather_elements(
     op: nn.GatherElementsOp, _: Environment, x: Array, indices: Array
 ) -> Array:
     axis = op.axis.value.data % x.ndim
-    positions = list(np.indices(indices.shape, sparse=True))
+    positions: list[Array] = list(np.indices(indices.shape, sparse=True))
     positions[axis] = _checked_indices(op, indices, x.shape[axis])
     return x[tuple(positions)]
 

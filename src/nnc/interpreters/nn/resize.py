@@ -23,7 +23,7 @@ CUBIC_COEFFICIENT = -0.75
 @REFERENCES.implements(nn.ResizeOp)
 def _resize(op: nn.ResizeOp, env: Environment, x: Array) -> Array:
     shape = env.shape_of(op.result, op)
-    given = tuple(float(s) for s in op.scales.get_values())
+    given = op.scale_values
     result = x if op.mode.data == "nearest" else doubled(x)
     for axis, (before, after) in enumerate(zip(x.shape, shape, strict=True)):
         scale = given[axis] if given else after / before if before else 1.0

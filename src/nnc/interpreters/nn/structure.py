@@ -48,7 +48,7 @@ def run_block(
     Each value is dropped after its last use: activations of a deep network would
     otherwise all be in memory at the end.
     """
-    uses = {value: len(tuple(value.uses)) for value in block.args}
+    uses: dict[SSAValue, int] = {a: len(tuple(a.uses)) for a in block.args}
     values: dict[SSAValue, Array] = dict(zip(block.args, arguments, strict=True))
 
     def take(value: SSAValue) -> Array:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xdsl.ir import Block, BlockArgument, Operation, OpResult, SSAValue
+from xdsl.ir import BlockArgument, Operation, OpResult, SSAValue
 
 from nnc.analysis.dispatches import is_contraction, is_window
 from nnc.analysis.strides import contiguous_strides
@@ -171,7 +171,3 @@ def _strides_before(op: Operation, strides: Strides) -> Strides | None:
             # Pulled by a pointwise kernel, which stores to any strides.
             return strides
 
-
-def block_reads_strided(block: Block, strides: Sequence[Strides]) -> list[bool]:
-    """For each argument of a region, whether it can be read at its strides."""
-    return [can_read(a, s) for a, s in zip(block.args, strides, strict=True)]

@@ -12,6 +12,7 @@ from functools import cache
 from xdsl.dialects import llvm
 from xdsl.dialects.builtin import (
     AnyFloat,
+    BFloat16Type,
     DenseArrayBase,
     DenseIntOrFPElementsAttr,
     FloatAttr,
@@ -23,6 +24,7 @@ from xdsl.dialects.builtin import (
     VectorType,
     i1,
     i8,
+    i16,
     i32,
     i64,
 )
@@ -45,13 +47,19 @@ _WRAPPING = (llvm.AddOp, llvm.SubOp, llvm.MulOp, llvm.ShlOp)
 
 @cache
 def llvm_type(type: Attribute) -> Attribute:
-    """The llvm-dialect type of a kernel type: signless integers, opaque pointers."""
+    """The llvm-dialect type of a kernel type: signless integers, opaque pointers.
+
+    bf16 becomes `i16`, its bits: given LLVM's own type for it, code generation calls
+    compiler-runtime functions even for moves.
+    """
     if isinstance(type, VectorType):
         return VectorType(llvm_type(type.element_type), type.shape)
     if isinstance(type, IntegerType):
         return IntegerType(type.width.data)
     if isinstance(type, IndexType):
         return i64
+    if isinstance(type, BFloat16Type):
+        return i16
     if isinstance(type, PtrType):
         return PTR
     return type
@@ -89,8 +97,7 @@ def _suffix(type: Attribute) -> str:
         return f"v{width_of(type)}{_suffix(type.element_type)}"
     if isinstance(type, llvm.LLVMPointerType):
         return "p0"
-    prefix = "bf" if type.name == "bf16" else "f" if is_float(type) else "i"
-    return f"{prefix}{bits_of(type)}"
+    return f"{'f' if is_float(type) else 'i'}{bits_of(type)}"
 
 
 class Builder:

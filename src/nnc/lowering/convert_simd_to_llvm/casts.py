@@ -11,7 +11,6 @@ from xdsl.dialects import llvm
 from xdsl.dialects.builtin import (
     BFloat16Type,
     Float16Type,
-    Float64Type,
     f32,
     f64,
     i16,
@@ -21,7 +20,7 @@ from xdsl.ir import Attribute, Operation, SSAValue
 
 from nnc.dialects import llvmx, simd
 from nnc.dialects.simd.types import bits_of, element_type_of, is_float, is_unsigned
-from nnc.lowering.convert_simd_to_llvm.builder import Builder, like
+from nnc.lowering.convert_simd_to_llvm.builder import Builder, like, llvm_type
 from nnc.lowering.convert_simd_to_llvm.lowering import Converter, KernelLowering
 
 
@@ -34,11 +33,11 @@ def _has_f16(b: Builder) -> bool:
     return b.target.arch == "aarch64" or b.target.has("f16c")
 
 
-def half_to_f32(b: Builder, value: SSAValue) -> SSAValue:
-    """Exact."""
+def half_to_f32(b: Builder, value: SSAValue, source: Attribute) -> SSAValue:
+    """Exact, from the kernel type `source`."""
     wide = like(value.type, f32)
-    if isinstance(element_type_of(value.type), BFloat16Type):
-        bits = b.cast(llvm.ZExtOp, b.bits(value), like(wide, i32))
+    if isinstance(element_type_of(source), BFloat16Type):
+        bits = b.cast(llvm.ZExtOp, value, like(wide, i32))
         return b.bitcast(b.shl(bits, 16), wide)
     if _has_f16(b):
         return b.cast(llvm.FPExtOp, value, wide)
@@ -54,23 +53,22 @@ def half_to_f32(b: Builder, value: SSAValue) -> SSAValue:
     return b.bitcast(b.or_(magnitude, sign), wide)
 
 
-def f32_to_half(b: Builder, value: SSAValue, type: Attribute) -> SSAValue:
-    """Round to nearest even; NaN stays NaN."""
-    if isinstance(element_type_of(type), BFloat16Type):
-        return _f32_to_bf16(b, value, type)
+def f32_to_half(b: Builder, value: SSAValue, result: Attribute) -> SSAValue:
+    """Round to nearest even, to the kernel type `result`; NaN stays NaN."""
+    if isinstance(element_type_of(result), BFloat16Type):
+        return _f32_to_bf16(b, value)
     if _has_f16(b):
-        return b.cast(llvm.FPTruncOp, value, type)
-    return _f32_to_f16(b, value, type)
+        return b.cast(llvm.FPTruncOp, value, result)
+    return _f32_to_f16(b, value, result)
 
 
-def _f32_to_bf16(b: Builder, value: SSAValue, type: Attribute) -> SSAValue:
+def _f32_to_bf16(b: Builder, value: SSAValue) -> SSAValue:
     bits = b.bits(value)
     odd = b.and_(b.lshr(bits, 16), b.constant(1, bits.type))
     rounded = b.add(b.add(bits, b.constant(0x7FFF, bits.type)), odd)
     quiet = b.or_(bits, b.constant(0x400000, bits.type))
     kept = b.select(b.fcmp("uno", value, value), quiet, rounded)
-    narrow = b.cast(llvm.TruncOp, b.lshr(kept, 16), like(type, i16))
-    return b.bitcast(narrow, type)
+    return b.cast(llvm.TruncOp, b.lshr(kept, 16), like(value.type, i16))
 
 
 def _f32_to_f16(b: Builder, value: SSAValue, type: Attribute) -> SSAValue:
@@ -97,7 +95,7 @@ def _f32_to_f16(b: Builder, value: SSAValue, type: Attribute) -> SSAValue:
     return b.bitcast(narrow, type)
 
 
-def _f64_to_half(b: Builder, value: SSAValue, type: Attribute) -> SSAValue:
+def _f64_to_half(b: Builder, value: SSAValue, result: Attribute) -> SSAValue:
     """Through f32 rounded to odd, so that the second rounding is the only one."""
     bits = b.bits(value)
     mask = (1 << 29) - 1
@@ -107,64 +105,66 @@ def _f64_to_half(b: Builder, value: SSAValue, type: Attribute) -> SSAValue:
     odd = b.or_(b.and_(bits, b.constant(~mask, bits.type)), b.shl(sticky, 29))
     keep = b.fcmp("uno", value, value)
     exact = b.select(keep, value, b.bitcast(odd, value.type))
-    return f32_to_half(b, b.cast(llvm.FPTruncOp, exact, like(type, f32)), type)
+    single = b.cast(llvm.FPTruncOp, exact, like(value.type, f32))
+    return f32_to_half(b, single, result)
 
 
-def float_to_float(b: Builder, value: SSAValue, type: Attribute) -> SSAValue:
-    """Between any two float types."""
-    if value.type == type:
+def float_to_float(
+    b: Builder, value: SSAValue, source: Attribute, result: Attribute
+) -> SSAValue:
+    """Between any two float types of a kernel."""
+    if source == result:
         return value
-    if is_half(value.type):
-        return float_to_float(b, half_to_f32(b, value), type)
-    if is_half(type):
-        if isinstance(element_type_of(value.type), Float64Type):
-            return _f64_to_half(b, value, type)
-        return f32_to_half(b, value, type)
-    wider = bits_of(type) > bits_of(value.type)
-    return b.cast(llvm.FPExtOp if wider else llvm.FPTruncOp, value, type)
+    if is_half(source):
+        single = half_to_f32(b, value, source)
+        return float_to_float(b, single, single.type, result)
+    if is_half(result):
+        if bits_of(source) == 64:
+            return _f64_to_half(b, value, result)
+        return f32_to_half(b, value, result)
+    wider = bits_of(result) > bits_of(source)
+    return b.cast(llvm.FPExtOp if wider else llvm.FPTruncOp, value, result)
 
 
 def int_to_int(
-    b: Builder, value: SSAValue, type: Attribute, unsigned: bool
+    b: Builder, value: SSAValue, source: Attribute, result: Attribute
 ) -> SSAValue:
     """Extend by the signedness of the source, or drop high bits; to i1 asks `!= 0`."""
-    source, result = bits_of(value.type), bits_of(type)
-    if source == result:
+    bits, wanted = bits_of(source), bits_of(result)
+    type = llvm_type(result)
+    if bits == wanted:
         return value
-    if result == 1:
+    if wanted == 1:
         return b.icmp("ne", value, b.constant(0, value.type))
-    if result < source:
+    if wanted < bits:
         return b.cast(llvm.TruncOp, value, type)
-    return b.cast(llvm.ZExtOp if unsigned else llvm.SExtOp, value, type)
+    return b.cast(llvm.ZExtOp if is_unsigned(source) else llvm.SExtOp, value, type)
 
 
 def int_to_float(
-    b: Builder, value: SSAValue, type: Attribute, unsigned: bool
+    b: Builder, value: SSAValue, source: Attribute, result: Attribute
 ) -> SSAValue:
     """Nearest float."""
-    if is_half(type):
+    if is_half(result):
         # A 32-bit integer is exact in f64; via f32 it would round twice.
-        wide = f64 if bits_of(value.type) > 16 else f32
-        return float_to_float(
-            b, int_to_float(b, value, like(type, wide), unsigned), type
-        )
-    bits = bits_of(value.type)
-    if unsigned and bits < 32:
-        value = b.cast(llvm.ZExtOp, value, like(value.type, i32))
+        wide = like(value.type, f64 if bits_of(source) > 16 else f32)
+        return float_to_float(b, int_to_float(b, value, source, wide), wide, result)
+    bits, unsigned = bits_of(source), is_unsigned(source)
+    if bits < 32:
+        extend = llvm.ZExtOp if unsigned else llvm.SExtOp
+        value = b.cast(extend, value, like(value.type, i32))
     elif unsigned:
-        return b.cast(llvmx.UIToFPOp, value, type)
-    elif bits < 32:
-        value = b.cast(llvm.SExtOp, value, like(value.type, i32))
-    return b.cast(llvm.SIToFPOp, value, type)
+        return b.cast(llvmx.UIToFPOp, value, result)
+    return b.cast(llvm.SIToFPOp, value, result)
 
 
 def float_to_int(
-    b: Builder, value: SSAValue, type: Attribute, unsigned: bool
+    b: Builder, value: SSAValue, source: Attribute, result: Attribute
 ) -> SSAValue:
     """Towards zero, saturating, NaN to 0; to i1 asks `!= 0`."""
-    if is_half(value.type):
-        value = half_to_f32(b, value)
-    bits = bits_of(type)
+    if is_half(source):
+        value = half_to_f32(b, value, source)
+    bits, unsigned, type = bits_of(result), is_unsigned(result), llvm_type(result)
     if bits == 1:
         return b.fcmp("une", value, b.constant(0.0, value.type))
     if bits < 32:
@@ -189,19 +189,12 @@ def clamp(b: Builder, x: SSAValue, low: float, high: float) -> SSAValue:
 
 def convert_cast(lw: KernelLowering, op: simd.CastOp) -> None:
     """Any pair of element types."""
-    b = lw.b
-    value, type = lw.value(op.value), lw.type_of(op.result)
     source, result = op.value.type, op.result.type
-    from_float = is_float(source)
-    if from_float and is_float(result):
-        new = float_to_float(b, value, type)
-    elif from_float:
-        new = float_to_int(b, value, type, is_unsigned(result))
-    elif is_float(result):
-        new = int_to_float(b, value, type, is_unsigned(source))
+    if is_float(source):
+        convert = float_to_float if is_float(result) else float_to_int
     else:
-        new = int_to_int(b, value, type, is_unsigned(source))
-    lw.define(op.result, new)
+        convert = int_to_float if is_float(result) else int_to_int
+    lw.define(op.result, convert(lw.b, lw.value(op.value), source, result))
 
 
 def convert_bitcast(lw: KernelLowering, op: simd.BitcastOp) -> None:

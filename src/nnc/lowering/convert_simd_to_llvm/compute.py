@@ -5,10 +5,12 @@ f16 and bf16 operands are widened to f32, computed there and rounded once per op
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 
 from xdsl.dialects import llvm
 from xdsl.dialects.builtin import (
+    BFloat16Type,
     FloatAttr,
     IntegerAttr,
     IntegerType,
@@ -19,7 +21,7 @@ from xdsl.dialects.builtin import (
     i32,
     i64,
 )
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import Attribute, Operation, SSAValue
 
 from nnc.dialects import llvmx, simd
 from nnc.dialects.simd import CmpPredicate, ReduceKind
@@ -36,13 +38,20 @@ FloatFn = Callable[..., SSAValue]
 """`f(builder, *operands)` on f32 or f64 scalars or vectors."""
 
 
-def in_float(b: Builder, fn: FloatFn, *args: SSAValue) -> SSAValue:
-    """Apply `fn` in f32 to half-precision operands, directly to others."""
-    type = args[0].type
+def in_float(b: Builder, fn: FloatFn, type: Attribute, *args: SSAValue) -> SSAValue:
+    """Apply `fn` to operands of a kernel type, in f32 if that is f16 or bf16."""
     if not casts.is_half(type):
         return fn(b, *args)
-    wide = [casts.half_to_f32(b, a) for a in args]
-    return casts.float_to_float(b, fn(b, *wide), type)
+    wide = [casts.half_to_f32(b, a, type) for a in args]
+    return casts.f32_to_half(b, fn(b, *wide), type)
+
+
+def _widened(lw: KernelLowering, value: SSAValue) -> SSAValue:
+    """An operand, as f32 if it is f16 or bf16."""
+    new = lw.value(value)
+    if casts.is_half(value.type):
+        return casts.half_to_f32(lw.b, new, value.type)
+    return new
 
 
 # ---------------------------------------------------------------------------
@@ -54,7 +63,8 @@ def _float_unary(fn: FloatFn) -> Converter:
     def convert(
         lw: KernelLowering, op: simd.compute.UnaryOp | simd.compute.FloatUnaryOp
     ) -> None:
-        lw.define(op.result, in_float(lw.b, fn, lw.value(op.value)))
+        x = lw.value(op.value)
+        lw.define(op.result, in_float(lw.b, fn, op.value.type, x))
 
     return convert
 
@@ -67,9 +77,9 @@ def _sign_bit(b: Builder, value: SSAValue) -> SSAValue:
 def convert_neg(lw: KernelLowering, op: simd.NegOp) -> None:
     """Flip the sign."""
     b, x = lw.b, lw.value(op.value)
-    if not is_float(x.type):
+    if not is_float(op.value.type):
         new = b.sub(b.constant(0, x.type), x)
-    elif casts.is_half(x.type):
+    elif casts.is_half(op.value.type):
         new = b.bitcast(b.xor(b.bits(x), _sign_bit(b, x)), x.type)
     else:
         new = b.fneg(x)
@@ -81,9 +91,9 @@ def convert_abs(lw: KernelLowering, op: simd.AbsOp) -> None:
     b, x = lw.b, lw.value(op.value)
     if is_unsigned(op.value.type):
         new = x
-    elif not is_float(x.type):
+    elif not is_float(op.value.type):
         new = b.intrinsic("llvm.abs", (x, b.constant(0, i1)), x.type)
-    elif casts.is_half(x.type):
+    elif casts.is_half(op.value.type):
         mask = b.constant(0x7FFF, like(x.type, IntegerType(16)))
         new = b.bitcast(b.and_(b.bits(x), mask), x.type)
     else:
@@ -101,8 +111,8 @@ def _float_sign(b: Builder, x: SSAValue) -> SSAValue:
 def convert_sign(lw: KernelLowering, op: simd.SignOp) -> None:
     """-1, 0 or 1."""
     b, x = lw.b, lw.value(op.value)
-    if is_float(x.type):
-        lw.define(op.result, in_float(b, _float_sign, x))
+    if is_float(op.value.type):
+        lw.define(op.result, in_float(b, _float_sign, op.value.type, x))
         return
     zero = b.constant(0, x.type)
     positive = b.cast(llvm.ZExtOp, b.icmp("ne", x, zero), x.type)
@@ -161,17 +171,13 @@ def _rsqrt(b: Builder, x: SSAValue) -> SSAValue:
 
 def convert_is_nan(lw: KernelLowering, op: simd.IsNanOp) -> None:
     """Unordered with itself."""
-    b, x = lw.b, lw.value(op.value)
-    if casts.is_half(x.type):
-        x = casts.half_to_f32(b, x)
+    b, x = lw.b, _widened(lw, op.value)
     lw.define(op.result, b.fcmp("uno", x, x))
 
 
 def convert_is_inf(lw: KernelLowering, op: simd.IsInfOp) -> None:
     """Magnitude equals infinity."""
-    b, x = lw.b, lw.value(op.value)
-    if casts.is_half(x.type):
-        x = casts.half_to_f32(b, x)
+    b, x = lw.b, _widened(lw, op.value)
     infinity = b.constant(float("inf"), x.type)
     lw.define(op.result, b.fcmp("oeq", b.fabs(x), infinity))
 
@@ -204,8 +210,8 @@ def _fma(b: Builder, x: SSAValue, y: SSAValue, z: SSAValue) -> SSAValue:
 def _arithmetic(float_fn: FloatFn, int_op: type[Operation]) -> Converter:
     def convert(lw: KernelLowering, op: simd.compute.BinaryOp) -> None:
         x, y = lw.value(op.lhs), lw.value(op.rhs)
-        if is_float(x.type):
-            new = in_float(lw.b, float_fn, x, y)
+        if is_float(op.lhs.type):
+            new = in_float(lw.b, float_fn, op.lhs.type, x, y)
         else:
             new = lw.b.binary(int_op, x, y)
         lw.define(op.result, new)
@@ -223,10 +229,10 @@ def _bitwise(int_op: type[Operation]) -> Converter:
 
 
 def divide_ints(
-    b: Builder, x: SSAValue, y: SSAValue, unsigned: bool
+    b: Builder, x: SSAValue, y: SSAValue, type: Attribute
 ) -> tuple[SSAValue, SSAValue]:
-    """Quotient and remainder towards zero that never trap."""
-    bits = bits_of(x.type)
+    """Quotient and remainder towards zero, of a kernel type, that never trap."""
+    bits, unsigned = bits_of(type), is_unsigned(type)
     zero, one = b.constant(0, x.type), b.constant(1, x.type)
     unusable = b.icmp("eq", y, zero)
     minus_one = None
@@ -240,12 +246,12 @@ def divide_ints(
         # truncated, is exact.
         wide = like(x.type, f32 if bits <= 16 else f64)
         quotient = b.fdiv(
-            casts.int_to_float(b, x, wide, unsigned),
-            casts.int_to_float(b, divisor, wide, unsigned),
+            casts.int_to_float(b, x, type, wide),
+            casts.int_to_float(b, divisor, type, wide),
         )
         whole = like(x.type, i64 if unsigned and bits == 32 else i32)
         q = b.cast(llvmx.FPToSIOp, quotient, whole)
-        q = casts.int_to_int(b, q, x.type, unsigned)
+        q = casts.int_to_int(b, q, whole, x.type)
     else:
         q = b.binary(llvm.UDivOp if unsigned else llvm.SDivOp, x, divisor)
     remainder = b.sub(x, b.binary(llvm.MulOp, q, divisor))
@@ -257,10 +263,10 @@ def divide_ints(
 def convert_div(lw: KernelLowering, op: simd.DivOp) -> None:
     """Quotient."""
     b, x, y = lw.b, lw.value(op.lhs), lw.value(op.rhs)
-    if is_float(x.type):
-        new = in_float(b, _fdiv, x, y)
+    if is_float(op.lhs.type):
+        new = in_float(b, _fdiv, op.lhs.type, x, y)
     else:
-        new, _ = divide_ints(b, x, y, is_unsigned(op.lhs.type))
+        new, _ = divide_ints(b, x, y, op.lhs.type)
     lw.define(op.result, new)
 
 
@@ -271,10 +277,10 @@ def _frem(b: Builder, x: SSAValue, y: SSAValue) -> SSAValue:
 def convert_rem(lw: KernelLowering, op: simd.RemOp) -> None:
     """Remainder with the sign of the dividend."""
     b, x, y = lw.b, lw.value(op.lhs), lw.value(op.rhs)
-    if is_float(x.type):
-        new = in_float(b, _frem, x, y)
+    if is_float(op.lhs.type):
+        new = in_float(b, _frem, op.lhs.type, x, y)
     else:
-        _, new = divide_ints(b, x, y, is_unsigned(op.lhs.type))
+        _, new = divide_ints(b, x, y, op.lhs.type)
     lw.define(op.result, new)
 
 
@@ -290,12 +296,11 @@ def _fmod_floor(b: Builder, x: SSAValue, y: SSAValue) -> SSAValue:
 def convert_mod_floor(lw: KernelLowering, op: simd.ModFloorOp) -> None:
     """Remainder with the sign of the divisor."""
     b, x, y = lw.b, lw.value(op.lhs), lw.value(op.rhs)
-    unsigned = is_unsigned(op.lhs.type)
-    if is_float(x.type):
-        new = in_float(b, _fmod_floor, x, y)
+    if is_float(op.lhs.type):
+        new = in_float(b, _fmod_floor, op.lhs.type, x, y)
     else:
-        _, new = divide_ints(b, x, y, unsigned)
-        if not unsigned:
+        _, new = divide_ints(b, x, y, op.lhs.type)
+        if not is_unsigned(op.lhs.type):
             zero = b.constant(0, x.type)
             opposite = b.icmp("slt", b.xor(new, y), zero)
             wrong = b.and_(opposite, b.icmp("ne", new, zero))
@@ -333,8 +338,8 @@ def _fmax(b: Builder, x: SSAValue, y: SSAValue) -> SSAValue:
 def _extremum(fn: FloatFn, word: str) -> Converter:
     def convert(lw: KernelLowering, op: simd.MinOp | simd.MaxOp) -> None:
         b, x, y = lw.b, lw.value(op.lhs), lw.value(op.rhs)
-        if is_float(x.type):
-            new = in_float(b, fn, x, y)
+        if is_float(op.lhs.type):
+            new = in_float(b, fn, op.lhs.type, x, y)
         else:
             prefix = "u" if is_unsigned(op.lhs.type) else "s"
             new = b.intrinsic(f"llvm.{prefix}{word}", (x, y), x.type)
@@ -397,8 +402,8 @@ def integer_power(b: Builder, x: SSAValue, y: SSAValue, unsigned: bool) -> SSAVa
 def convert_pow(lw: KernelLowering, op: simd.PowOp) -> None:
     """Power."""
     b, x, y = lw.b, lw.value(op.lhs), lw.value(op.rhs)
-    if is_float(x.type):
-        new = in_float(b, libm.power, x, y)
+    if is_float(op.lhs.type):
+        new = in_float(b, libm.power, op.lhs.type, x, y)
     else:
         new = integer_power(b, x, y, is_unsigned(op.lhs.type))
     lw.define(op.result, new)
@@ -406,13 +411,14 @@ def convert_pow(lw: KernelLowering, op: simd.PowOp) -> None:
 
 def convert_atan2(lw: KernelLowering, op: simd.Atan2Op) -> None:
     """Angle."""
-    new = in_float(lw.b, libm.atan2, lw.value(op.lhs), lw.value(op.rhs))
-    lw.define(op.result, new)
+    x, y = lw.value(op.lhs), lw.value(op.rhs)
+    lw.define(op.result, in_float(lw.b, libm.atan2, op.lhs.type, x, y))
 
 
 def convert_fma(lw: KernelLowering, op: simd.FmaOp) -> None:
     """Multiply and add."""
-    lw.define(op.result, in_float(lw.b, _fma, *lw.values((op.a, op.b, op.c))))
+    operands = lw.values((op.a, op.b, op.c))
+    lw.define(op.result, in_float(lw.b, _fma, op.a.type, *operands))
 
 
 _FLOAT_PREDICATES = {
@@ -427,11 +433,9 @@ _FLOAT_PREDICATES = {
 
 def convert_cmp(lw: KernelLowering, op: simd.CmpOp) -> None:
     """Comparison."""
-    b, x, y = lw.b, lw.value(op.lhs), lw.value(op.rhs)
+    b, x, y = lw.b, _widened(lw, op.lhs), _widened(lw, op.rhs)
     predicate = op.predicate.data
-    if is_float(x.type):
-        if casts.is_half(x.type):
-            x, y = casts.half_to_f32(b, x), casts.half_to_f32(b, y)
+    if is_float(op.lhs.type):
         new = b.fcmp(_FLOAT_PREDICATES[predicate], x, y)
     else:
         word = predicate.value
@@ -455,7 +459,15 @@ def convert_constant(lw: KernelLowering, op: simd.ConstantOp) -> None:
     """A number in every lane."""
     value = op.value
     assert isinstance(value, IntegerAttr | FloatAttr)
-    lw.define(op.result, lw.b.constant(value.value.data, lw.type_of(op.result)))
+    number = value.value.data
+    if isinstance(value.type, BFloat16Type):
+        number = bf16_bits(number)
+    lw.define(op.result, lw.b.constant(number, lw.type_of(op.result)))
+
+
+def bf16_bits(number: float) -> int:
+    """The bits of a number that bf16 can represent."""
+    return struct.unpack("<I", struct.pack("<f", number))[0] >> 16
 
 
 def convert_broadcast(lw: KernelLowering, op: simd.BroadcastOp) -> None:
@@ -502,10 +514,10 @@ def convert_reduce(lw: KernelLowering, op: simd.ReduceOp) -> None:
     b, x, kind = lw.b, lw.value(op.value), op.kind.data
     if op.lanes == 1:
         new = x
-    elif is_float(x.type):
-        wide = casts.half_to_f32(b, x) if casts.is_half(x.type) else x
-        new = reduce_floats(b, wide, _FLOAT_REDUCE[kind])
-        new = casts.float_to_float(b, new, lw.type_of(op.result))
+    elif is_float(op.value.type):
+        new = reduce_floats(b, _widened(lw, op.value), _FLOAT_REDUCE[kind])
+        if casts.is_half(op.value.type):
+            new = casts.f32_to_half(b, new, op.result.type)
     else:
         word = _INT_REDUCE.get(kind)
         if word is None:

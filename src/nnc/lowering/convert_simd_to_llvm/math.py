@@ -19,6 +19,7 @@ from xdsl.ir import SSAValue
 from nnc.dialects.simd.types import bits_of, width_of
 from nnc.lowering.convert_simd_to_llvm import libm
 from nnc.lowering.convert_simd_to_llvm.builder import Builder, like
+from nnc.lowering.convert_simd_to_llvm.casts import clamp
 
 MathFn = Callable[[Builder, SSAValue], SSAValue]
 
@@ -77,11 +78,6 @@ def _at_most(b: Builder, x: SSAValue, limit: float) -> SSAValue:
     return b.select(b.fcmp("ogt", x, bound), bound, x)
 
 
-def _at_least(b: Builder, x: SSAValue, limit: float) -> SSAValue:
-    bound = b.constant(limit, x.type)
-    return b.select(b.fcmp("olt", x, bound), bound, x)
-
-
 def copysign(b: Builder, magnitude: SSAValue, sign: SSAValue) -> SSAValue:
     """The magnitude with another sign."""
     return b.intrinsic("llvm.copysign", (magnitude, sign), magnitude.type)
@@ -94,14 +90,19 @@ def _power_of_two(b: Builder, exponent: SSAValue) -> SSAValue:
 
 
 def _reduce_by_ln2(b: Builder, x: SSAValue) -> tuple[SSAValue, SSAValue, SSAValue]:
-    """`x = n * ln 2 + r`: r, n as a float, n as an integer."""
+    """`x = n * ln 2 + r`: r, n, and n + ROUND_MAGIC."""
     magic = b.constant(ROUND_MAGIC, x.type)
     shifted = b.fma(x, b.constant(LOG2_E, x.type), magic)
     n = b.fsub(shifted, magic)
     r = b.fma(n, b.constant(-LN2_HIGH, x.type), x)
     r = b.fma(n, b.constant(-LN2_LOW, x.type), r)
+    return r, n, shifted
+
+
+def _exponent(b: Builder, shifted: SSAValue) -> SSAValue:
+    """The integer n of the float n + ROUND_MAGIC."""
     bits = b.bits(shifted)
-    return r, n, b.sub(bits, b.constant(ROUND_MAGIC_BITS, bits.type))
+    return b.sub(bits, b.constant(ROUND_MAGIC_BITS, bits.type))
 
 
 def _expm1_reduced(b: Builder, r: SSAValue) -> SSAValue:
@@ -116,7 +117,7 @@ def _exp_reduced(b: Builder, r: SSAValue) -> SSAValue:
 _SCALEF = {16: ("512", 16), 8: ("256", 8), 4: ("128", 8)}
 
 
-def _scale(b: Builder, p: SSAValue, n: SSAValue, exponent: SSAValue) -> SSAValue:
+def _scale(b: Builder, p: SSAValue, n: SSAValue, shifted: SSAValue) -> SSAValue:
     """`p * 2**n`, rounded once, for n that may under- or overflow."""
     width = width_of(p.type)
     if b.target.has_masks and width in _SCALEF:
@@ -127,6 +128,7 @@ def _scale(b: Builder, p: SSAValue, n: SSAValue, exponent: SSAValue) -> SSAValue
             args.append(b.constant(4, i32))
         return b.intrinsic(f"llvm.x86.avx512.mask.scalef.ps.{suffix}", args, p.type, ())
     # Two factors: the first product is exact, so only the second one rounds.
+    exponent = _exponent(b, shifted)
     half = b.ashr(exponent, 1)
     scaled = b.fmul(p, _power_of_two(b, half))
     return b.fmul(scaled, _power_of_two(b, b.sub(exponent, half)))
@@ -135,35 +137,34 @@ def _scale(b: Builder, p: SSAValue, n: SSAValue, exponent: SSAValue) -> SSAValue
 @f32_or_libm
 def exp(b: Builder, x: SSAValue) -> SSAValue:
     """Reduce to |r| <= ln(2) / 2, polynomial, scale by a power of two."""
-    x = _at_most(b, _at_least(b, x, -104.0), 89.0)
-    r, n, exponent = _reduce_by_ln2(b, x)
-    return _scale(b, _exp_reduced(b, r), n, exponent)
+    x = clamp(b, x, -104.0, 89.0)
+    r, n, shifted = _reduce_by_ln2(b, x)
+    return _scale(b, _exp_reduced(b, r), n, shifted)
 
 
 @f32_or_libm
 def exp2(b: Builder, x: SSAValue) -> SSAValue:
     """The fraction times ln 2 is the reduced argument of exp."""
-    x = _at_most(b, _at_least(b, x, -151.0), 128.0)
+    x = clamp(b, x, -151.0, 128.0)
     magic = b.constant(ROUND_MAGIC, x.type)
     shifted = b.fadd(x, magic)
     n = b.fsub(shifted, magic)
     r = b.fmul(b.fsub(x, n), b.constant(LN2, x.type))
-    bits = b.bits(shifted)
-    exponent = b.sub(bits, b.constant(ROUND_MAGIC_BITS, bits.type))
-    return _scale(b, _exp_reduced(b, r), n, exponent)
+    return _scale(b, _exp_reduced(b, r), n, shifted)
 
 
 def _exp_small_range(b: Builder, x: SSAValue) -> SSAValue:
     """exp where the result is known to be a normal number."""
-    r, _, exponent = _reduce_by_ln2(b, x)
-    return b.fmul(_exp_reduced(b, r), _power_of_two(b, exponent))
+    r, _, shifted = _reduce_by_ln2(b, x)
+    return b.fmul(_exp_reduced(b, r), _power_of_two(b, _exponent(b, shifted)))
 
 
 @f32_or_libm
 def expm1(b: Builder, x: SSAValue) -> SSAValue:
     """`2^n * (e^r - 1) + (2^n - 1)`, halved so that 2^128 cannot appear."""
-    bounded = _at_most(b, _at_least(b, x, -30.0), 89.0)
-    r, _, exponent = _reduce_by_ln2(b, bounded)
+    bounded = clamp(b, x, -30.0, 89.0)
+    r, _, shifted = _reduce_by_ln2(b, bounded)
+    exponent = _exponent(b, shifted)
     half_power = _power_of_two(b, b.sub(exponent, b.constant(1, exponent.type)))
     rest = b.fsub(half_power, b.constant(0.5, x.type))
     half = b.fma(half_power, _expm1_reduced(b, r), rest)

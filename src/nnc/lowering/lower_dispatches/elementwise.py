@@ -15,7 +15,6 @@ from xdsl.dialects.builtin import (
     BFloat16Type,
     Float16Type,
     IntegerType,
-    VectorType,
     f32,
 )
 from xdsl.ir import Attribute, Operation, SSAValue

@@ -21,18 +21,24 @@ from nnc.symbolic import Dim, DimLike
 _SERIAL = count()
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False)
 class Var:
-    """A variable: its value, the scope depth it is defined at, and its range.
+    """A variable: the scope depth that it is defined at, and its range.
 
     `extent` bounds it from above, exclusively; `is_nonnegative` from below.
     """
 
-    value: SSAValue
-    depth: int
+    depth: int = 0
     extent: DimLike | None = None
     is_nonnegative: bool = False
     serial: int = field(default_factory=lambda: next(_SERIAL))
+
+
+@dataclass(eq=False)
+class ValueVar(Var):
+    """A variable that stands for an SSA value of type index."""
+
+    value: SSAValue = field(kw_only=True)
 
 
 def _order(term: tuple[Var, DimLike]) -> tuple[int, int]:
@@ -172,7 +178,7 @@ class Index:
         return hash(self.key)
 
     def __repr__(self) -> str:
-        parts = [f"{c}*{v.value.name_hint or id(v)}" for v, c in self.terms.items()]
+        parts = [f"{c}*v{v.serial}" for v, c in self.terms.items()]
         return " + ".join([*parts, str(self.offset)])
 
 
@@ -210,3 +216,49 @@ def is_below(index: Index, bound: DimLike) -> bool:
     distance = Dim.of(bound) - largest
     least = distance.lower_bound()
     return least is not None and least > 0
+
+
+def split(index: Index, divisor: DimLike) -> tuple[Index, Index]:
+    """
+    `quotient, rest` with `index == quotient * divisor + rest`.
+
+    Terms that the divisor divides go to the quotient. The rest may still be larger
+    than the divisor.
+    """
+    quotient, rest = Index({}, 0), Index({}, 0)
+    for var, coefficient in index.terms.items():
+        part, left = _divided(coefficient, divisor)
+        if left == 0:
+            quotient = quotient + Index({var: part})
+        else:
+            rest = rest + Index({var: coefficient})
+    part, left = _divided(index.offset, divisor)
+    return quotient + part, rest + left
+
+
+def is_nonnegative(index: Index) -> bool:
+    """Whether the index is provably not below 0."""
+    low = lower_bound(index)
+    return low is not None and low >= 0
+
+
+def _divided(value: DimLike, divisor: DimLike) -> tuple[DimLike, DimLike]:
+    """Quotient and rest of a coefficient; the rest is all of it if none divides."""
+    if isinstance(value, int) and isinstance(divisor, int):
+        return divmod(value, divisor)
+    if divisor == 0:
+        return 0, value
+    rest = simplified(value % divisor)
+    if rest == 0:
+        return simplified(value // divisor), 0
+    return 0, value
+
+
+def quotient_extent(index: Index, divisor: DimLike) -> DimLike | None:
+    """An exclusive upper bound of `index / divisor`, for a variable by itself."""
+    if index.offset != 0 or len(index.terms) != 1:
+        return None
+    ((var, coefficient),) = index.terms.items()
+    if coefficient != 1 or var.extent is None:
+        return None
+    return simplified((Dim.of(var.extent) + divisor - 1) // divisor)

@@ -21,7 +21,6 @@ from xdsl.dialects.builtin import (
     IndexType,
     IntegerAttr,
     UnitAttr,
-    i1,
     i64,
 )
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
@@ -32,10 +31,13 @@ from nnc.dialects.simd.types import element_type_of, width_of
 from nnc.lowering.lower_dispatches.index import (
     Index,
     IndexLike,
+    ValueVar,
     Var,
     is_below,
-    lower_bound,
+    is_nonnegative,
+    quotient_extent,
     simplified,
+    split,
 )
 from nnc.symbolic import Dim, DimLike, dim_max, dim_min
 from nnc.target import Target
@@ -101,7 +103,7 @@ class KernelBuilder:
         self._scopes: list[Scope] = [Scope(entry)]
         self._depths: dict[SSAValue, int] = {}
         self._dims: dict[Dim, SSAValue] = {}
-        self._variables: dict[SSAValue, Var] = {}
+        self._variables: dict[SSAValue, ValueVar] = {}
         self._state: SSAValue | None = None
         self.buffers: list[BufferArg] = [
             BufferArg(
@@ -113,8 +115,8 @@ class KernelBuilder:
             for ptr, b in zip(entry.args, buffers, strict=False)
         ]
         begin, end = entry.args[-2:]
-        self.begin = Index.var(Var(begin, 0, is_nonnegative=True))
-        self.end = Index.var(Var(end, 0, is_nonnegative=True))
+        self.begin = Index.var(ValueVar(is_nonnegative=True, value=begin))
+        self.end = Index.var(ValueVar(is_nonnegative=True, value=end))
 
     # -- scopes ---------------------------------------------------------------
 
@@ -191,9 +193,17 @@ class KernelBuilder:
 
     @contextmanager
     def loop(
-        self, lower: IndexLike, upper: IndexLike, step: IndexLike = 1
+        self,
+        lower: IndexLike,
+        upper: IndexLike,
+        step: IndexLike = 1,
+        extent: DimLike | None = None,
     ) -> Iterator[Index]:
-        """A loop; gives its counter. One iteration needs no loop."""
+        """
+        A loop; gives its counter. One iteration needs no loop.
+
+        `extent` bounds the counter where `upper` is not a dim.
+        """
         trips = _trip_count(lower, upper, step)
         if trips == 1:
             yield Index.of(lower)
@@ -201,7 +211,7 @@ class KernelBuilder:
         bounds = (self.value(lower), self.value(upper), self.value(step))
         block = Block(arg_types=[INDEX])
         self._push(block)
-        yield self._counter(block, lower, upper)
+        yield self._counter(block, lower, upper if extent is None else extent)
         self._pop()
         if trips != 0:
             self.add(scf.ForOp(*bounds, [], block))
@@ -230,11 +240,9 @@ class KernelBuilder:
         return list(loop.results)
 
     def _counter(self, block: Block, lower: IndexLike, upper: IndexLike) -> Index:
-        low = lower_bound(Index.of(lower))
         extent = Index.of(upper).dim
-        return Index.var(
-            Var(block.args[0], self.depth, extent, low is not None and low >= 0)
-        )
+        nonnegative = is_nonnegative(Index.of(lower))
+        return self._variable(block.args[0], extent, nonnegative)
 
     @contextmanager
     def when(self, condition: SSAValue | bool) -> Iterator[None]:
@@ -297,12 +305,14 @@ class KernelBuilder:
         return total
 
     def _scaled(self, var: Var, coefficient: DimLike) -> SSAValue:
+        assert isinstance(var, ValueVar), "an axis has no value in this kernel"
+        value = var.value
         if coefficient == 1:
-            return var.value
+            return value
         return self.cached(
             ("scaled", var, coefficient),
             var.depth,
-            lambda: arith.MuliOp(var.value, self._dim(coefficient)),
+            lambda: arith.MuliOp(value, self._dim(coefficient)),
         )
 
     def _dim(self, dim: DimLike) -> SSAValue:
@@ -323,10 +333,10 @@ class KernelBuilder:
         value: SSAValue,
         extent: DimLike | None = None,
         *,
-        is_nonnegative: bool = False,
+        nonnegative: bool = False,
     ) -> Index:
         """A computed value of type index as a variable of index expressions."""
-        return self._variable(value, extent, is_nonnegative)
+        return self._variable(value, extent, nonnegative)
 
     def _binary(
         self,
@@ -335,7 +345,7 @@ class KernelBuilder:
         rhs: IndexLike,
         extent: DimLike | None = None,
         *,
-        is_nonnegative: bool = False,
+        nonnegative: bool = False,
     ) -> Index:
         a, b = self.value(lhs), self.value(rhs)
         depth = self.depth_of(a, b)
@@ -346,14 +356,14 @@ class KernelBuilder:
             value = self.add(op.create(operands=(a, b), result_types=(INDEX,)), depth)
             cache[key] = value
         # One variable a value, so that equal expressions stay equal.
-        return self._variable(value, extent, is_nonnegative)
+        return self._variable(value, extent, nonnegative)
 
     def _variable(
-        self, value: SSAValue, extent: DimLike | None, is_nonnegative: bool
+        self, value: SSAValue, extent: DimLike | None, nonnegative: bool
     ) -> Index:
         if value not in self._variables:
-            self._variables[value] = Var(
-                value, self.depth_of(value), extent, is_nonnegative
+            self._variables[value] = ValueVar(
+                self.depth_of(value), extent, nonnegative, value=value
             )
         return Index.var(self._variables[value])
 
@@ -372,18 +382,9 @@ class KernelBuilder:
         wants: tuple[bool, bool] = (True, True),
     ) -> tuple[Index, Index]:
         """Quotient and rest; terms that the divisor divides need no division."""
-        index, divisor = Index.of(index), simplified(divisor)
-        quotient, rest = Index({}, 0), Index({}, 0)
-        for var, coefficient in index.terms.items():
-            part, left = _divided(coefficient, divisor)
-            if left == 0:
-                quotient = quotient + Index({var: part})
-            else:
-                rest = rest + Index({var: coefficient})
-        part, left = _divided(index.offset, divisor)
-        quotient, rest = quotient + part, rest + left
-        low = lower_bound(rest)
-        is_positive = low is not None and low >= 0
+        divisor = simplified(divisor)
+        quotient, rest = split(Index.of(index), divisor)
+        is_positive = is_nonnegative(rest)
         if is_positive and is_below(rest, divisor):
             return quotient, rest
         if isinstance(divisor, Dim):
@@ -392,17 +393,17 @@ class KernelBuilder:
         results = [Index({}, 0), Index({}, 0)]
         if wants[0] or not is_positive:
             op = arith.DivSIOp if is_positive else arith.FloorDivSIOp
-            extent = _quotient_extent(rest, divisor) if is_positive else None
+            extent = quotient_extent(rest, divisor) if is_positive else None
             results[0] = self._binary(
-                op, rest, divisor, extent, is_nonnegative=is_positive
+                op, rest, divisor, extent, nonnegative=is_positive
             )
         if wants[1] and is_positive:
             results[1] = self._binary(
-                arith.RemSIOp, rest, divisor, divisor, is_nonnegative=True
+                arith.RemSIOp, rest, divisor, divisor, nonnegative=True
             )
         elif wants[1]:
             value = self.value(rest - results[0] * divisor)
-            results[1] = self._variable(value, divisor, is_nonnegative=True)
+            results[1] = self._variable(value, divisor, nonnegative=True)
         return quotient + results[0], results[1]
 
     def minimum(self, a: IndexLike, b: IndexLike) -> Index:
@@ -410,34 +411,24 @@ class KernelBuilder:
         a, b = Index.of(a), Index.of(b)
         if a.dim is not None and b.dim is not None:
             return Index.of(dim_min(a.dim, b.dim))
-        if (low := lower_bound(b - a)) is not None and low >= 0:
+        if is_nonnegative(b - a):
             return a
-        if (low := lower_bound(a - b)) is not None and low >= 0:
+        if is_nonnegative(a - b):
             return b
-        lows = (lower_bound(a), lower_bound(b))
-        return self._binary(
-            arith.MinSIOp,
-            a,
-            b,
-            is_nonnegative=all(v is not None and v >= 0 for v in lows),
-        )
+        nonnegative = is_nonnegative(a) and is_nonnegative(b)
+        return self._binary(arith.MinSIOp, a, b, nonnegative=nonnegative)
 
     def maximum(self, a: IndexLike, b: IndexLike) -> Index:
         """The larger of two indices."""
         a, b = Index.of(a), Index.of(b)
         if a.dim is not None and b.dim is not None:
             return Index.of(dim_max(a.dim, b.dim))
-        if (low := lower_bound(b - a)) is not None and low >= 0:
+        if is_nonnegative(b - a):
             return b
-        if (low := lower_bound(a - b)) is not None and low >= 0:
+        if is_nonnegative(a - b):
             return a
-        lows = (lower_bound(a), lower_bound(b))
-        return self._binary(
-            arith.MaxSIOp,
-            a,
-            b,
-            is_nonnegative=any(v is not None and v >= 0 for v in lows),
-        )
+        nonnegative = is_nonnegative(a) or is_nonnegative(b)
+        return self._binary(arith.MaxSIOp, a, b, nonnegative=nonnegative)
 
     def compare(
         self, predicate: Predicate, a: IndexLike, b: IndexLike
@@ -449,7 +440,7 @@ class KernelBuilder:
             return _FOLDED[predicate](difference, 0)
         if predicate == "slt" and is_below(a - b, 0):
             return True
-        if predicate == "sge" and (low := lower_bound(a - b)) is not None and low >= 0:
+        if predicate == "sge" and is_nonnegative(a - b):
             return True
         lhs, rhs = self.value(a), self.value(b)
         return self.cached(
@@ -628,7 +619,8 @@ class KernelBuilder:
 
     def raise_if(self, condition: SSAValue, code: int, site: int = 0) -> None:
         """Record an error of this run if an i1 holds."""
-        self.add(simd.RaiseOp(self.state, condition, code, site))
+        depth = max(self.depth_of(condition), self._load_depth())
+        self.add(simd.RaiseOp(self.state, condition, code, site), depth)
 
     # -- the end --------------------------------------------------------------
 
@@ -657,25 +649,3 @@ def _trip_count(lower: IndexLike, upper: IndexLike, step: IndexLike) -> int | No
     if isinstance(distance, int) and isinstance(by, int):
         return max(0, -(-distance // by))
     return None
-
-
-def _divided(value: DimLike, divisor: DimLike) -> tuple[DimLike, DimLike]:
-    """Quotient and rest of a coefficient; the rest is all of it if none divides."""
-    if isinstance(value, int) and isinstance(divisor, int):
-        return divmod(value, divisor)
-    if divisor == 0:
-        return 0, value
-    rest = simplified(value % divisor)
-    if rest == 0:
-        return simplified(value // divisor), 0
-    return 0, value
-
-
-def _quotient_extent(index: Index, divisor: DimLike) -> DimLike | None:
-    """An exclusive upper bound of `index / divisor`, for a variable by itself."""
-    if index.offset != 0 or len(index.terms) != 1:
-        return None
-    ((var, coefficient),) = index.terms.items()
-    if coefficient != 1 or var.extent is None:
-        return None
-    return simplified((Dim.of(var.extent) + divisor - 1) // divisor)

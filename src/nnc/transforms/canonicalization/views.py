@@ -21,7 +21,7 @@ from nnc.dialects.nn.movement import (
 from nnc.dialects.nn.structure import ConstantOp, DimsOp
 from nnc.dialects.nn.types import dims_of, rank_of
 from nnc.symbolic import Dim
-from nnc.transforms.worklist import PatternContext, PatternTable
+from nnc.transforms.worklist import PatternContext, PatternTable, is_splat
 
 _ELEMENTWISE = frozenset((*ELEMENTWISE_OPS, BroadcastOp))
 
@@ -154,6 +154,17 @@ def broadcast_to_reshape(op: BroadcastOp, ctx: PatternContext) -> SSAValue | Non
     if target[offset:] != source or any(d != 1 for d in target[:offset]):
         return None
     return ctx.add(ReshapeOp(op.operand, target)).result
+
+
+def reshape_of_repetition(op: ReshapeOp, ctx: PatternContext) -> SSAValue | None:
+    """`reshape(broadcast %x)` of one element → `broadcast %x`."""
+    inner = op.operand.owner
+    if not isinstance(inner, BroadcastOp) or any(d != 1 for d in dims_of(inner.operand)):
+        return None
+    value: SSAValue = inner.operand
+    if rank_of(value) > rank_of(op.result):
+        value = ctx.add(ReshapeOp(value, [])).result
+    return ctx.add(BroadcastOp(value, dims_of(op.result))).result
 
 
 def transpose_of_broadcast(op: TransposeOp, ctx: PatternContext) -> SSAValue | None:
@@ -325,12 +336,12 @@ def splat_to_scalar(op: ConstantOp, ctx: PatternContext) -> SSAValue | None:
 
     Other users, such as a convolution by its filter, want a constant.
     """
-    if rank_of(op.result) == 0 or not op.value.is_splat():
+    if rank_of(op.result) == 0:
         return None
     if not all(type(u.operation) in _ELEMENTWISE for u in op.result.uses):
         return None
     array = ctx.array(op.result)
-    if array is None or array.size < 2:
+    if array is None or array.size < 2 or not is_splat(array):
         return None
     scalar = ctx.constant(np.array(array.reshape(-1)[0]))
     return ctx.add(BroadcastOp(scalar, dims_of(op.result))).result
@@ -350,7 +361,12 @@ PATTERNS: PatternTable = {
         normalize_view_chain,
         transpose_of_broadcast,
     ),
-    ReshapeOp: (drop_view_without_effect, merge_reshapes, normalize_view_chain),
+    ReshapeOp: (
+        drop_view_without_effect,
+        merge_reshapes,
+        normalize_view_chain,
+        reshape_of_repetition,
+    ),
     BroadcastOp: (
         drop_view_without_effect,
         merge_broadcasts,

@@ -50,7 +50,7 @@ func.func @weight_strided() {
 
 func.func @constant_type() {
   // CHECK: rt.constant: a value of type tensor<2xf32> is no !rt.buffer<f32, #nn.shape<3>, #nn.shape<1>>
-  %a = rt.constant {value = dense<0.0> : tensor<2xf32>} : !rt.buffer<f32, #nn.shape<3>, #nn.shape<1>>
+  %a = "rt.constant"() <{value = dense<0.0> : tensor<2xf32>}> : () -> !rt.buffer<f32, #nn.shape<3>, #nn.shape<1>>
   func.return
 }
 
@@ -58,7 +58,7 @@ func.func @constant_type() {
 
 func.func @constant_vector() {
   // CHECK: rt.constant: the value must be a tensor
-  %a = rt.constant {value = dense<0.0> : vector<2xf32>} : !rt.buffer<f32, #nn.shape<2>, #nn.shape<1>>
+  %a = "rt.constant"() <{value = dense<0.0> : vector<2xf32>}> : () -> !rt.buffer<f32, #nn.shape<2>, #nn.shape<1>>
   func.return
 }
 

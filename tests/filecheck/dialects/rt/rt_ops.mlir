@@ -9,8 +9,8 @@ func.func @memory() {
   %b = rt.alloc {first = 0, last = 2, offset = 128} : !rt.buffer<i1, #nn.shape<3>, #nn.shape<1>>
   // CHECK: rt.weight {resource = "w 1"} : !rt.buffer<ui8, #nn.shape<4>, #nn.shape<1>>
   %w = rt.weight {resource = "w 1"} : !rt.buffer<ui8, #nn.shape<4>, #nn.shape<1>>
-  // CHECK: rt.constant {value = dense<1.000000e+00> : tensor<f32>} : !rt.buffer<f32, #nn.shape<>, #nn.shape<>>
-  %c = rt.constant {value = dense<1.0> : tensor<f32>} : !rt.buffer<f32, #nn.shape<>, #nn.shape<>>
+  // CHECK: rt.constant dense<1.0> : tensor<f32>
+  %c = rt.constant dense<1.0> : tensor<f32>
   // CHECK: rt.view %{{.*}} {loc_name = "slice", offset = #nn.shape<80>} : !rt.buffer<f32, #nn.shape<N, 64>, #nn.shape<80, 1>> -> !rt.buffer<f32, #nn.shape<N - 1, 32>, #nn.shape<80, -2>>
   %v = rt.view %a {offset = #nn.shape<80>, loc_name = "slice"} : !rt.buffer<f32, #nn.shape<N, 64>, #nn.shape<80, 1>> -> !rt.buffer<f32, #nn.shape<N - 1, 32>, #nn.shape<80, -2>>
   func.return
@@ -29,7 +29,7 @@ func.func @program(%x: !rt.buffer<f32, #nn.shape<4>, #nn.shape<1>> {nn.name = "x
   }
   // CHECK: rt.dispatch ins() outs(%y : !rt.buffer<f32, #nn.shape<4>, #nn.shape<1>>) {
   rt.dispatch ins() outs(%y : !rt.buffer<f32, #nn.shape<4>, #nn.shape<1>>) {
-    %0 = nn.constant {value = dense<1.0> : tensor<4xf32>} : tensor<4xf32>
+    %0 = nn.constant dense<1.0> : tensor<4xf32>
     nn.yield %0 : tensor<4xf32>
   }
   // CHECK: rt.launch @k(%x, %y) {loc_name = "relu", dims = #nn.shape<N, 3>, tasks = #nn.shape<N>, schedule = "pointwise"} : !rt.buffer<f32, #nn.shape<4>, #nn.shape<1>>, !rt.buffer<f32, #nn.shape<4>, #nn.shape<1>>

@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from nnc.errors import LoadError
-from nnc.tools.weight_files import load_weights, save_weights
+from nnc.weight_files import load_weights, save_weights
 
 ARRAYS = {
     "a/weight": np.arange(6, dtype=np.float32).reshape(2, 3),

@@ -1,0 +1,63 @@
+"""
+nnc: compile trained neural networks to machine code for the CPU, and run them.
+
+Example::
+
+    exe = nnc.compile("model.onnx")
+    y = exe(x)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from nnc import errors
+    from nnc.api import compile, convert
+    from nnc.module import Module
+    from nnc.runtime.executor import CompiledModel
+    from nnc.runtime.specs import TensorSpec
+    from nnc.target import Target
+
+    __version__: str
+
+__all__ = [
+    "CompiledModel",
+    "Module",
+    "Target",
+    "TensorSpec",
+    "__version__",
+    "compile",
+    "convert",
+    "errors",
+]
+
+_PLACES: Final = {
+    "CompiledModel": "nnc.runtime.executor",
+    "Module": "nnc.module",
+    "Target": "nnc.target",
+    "TensorSpec": "nnc.runtime.specs",
+    "compile": "nnc.api",
+    "convert": "nnc.api",
+}
+"""Imported when they are first asked for, so that `import nnc` costs nothing."""
+
+
+def __getattr__(name: str) -> object:
+    if name in _PLACES:
+        value: object = getattr(import_module(_PLACES[name]), name)
+    elif name == "errors":
+        value = import_module("nnc.errors")
+    elif name == "__version__":
+        from importlib.metadata import version
+
+        value = version("nnc")
+    else:
+        raise AttributeError(f"module 'nnc' has no attribute '{name}'")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,230 @@
+"""The public functions: from a model to something that runs, or to a module."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
+
+from xdsl.dialects.builtin import ModuleOp, StringAttr
+
+from nnc import pipelines
+from nnc.backend.emit_llvm import emit_llvm
+from nnc.backend.host import check_runs_here, resolve_target
+from nnc.backend.jit import LoadedCode, emit_assembly, emit_object
+from nnc.errors import CompileError
+from nnc.lowering.convert_rt_to_llvm import PLAN
+from nnc.module import Module, make_pass, new_context, run_pass, verify
+from nnc.options import DEFAULT_PIPELINE, CompileOptions, InputShapes
+from nnc.runtime.artifact import Plan
+from nnc.runtime.executor import CompiledModel, kernel_infos
+from nnc.runtime.info import Info, PhaseInfo
+
+if TYPE_CHECKING:
+    from xdsl.utils.arg_spec import ArgSpec
+
+    from nnc.target import Target
+
+OnPass: TypeAlias = Callable[[str, int, int], None]
+"""Told the name of each phase before it runs, its number from 0, and their count."""
+
+OutputKind = Literal["mlir", "ll", "s", "o"]
+
+_AFTER_PASSES: Final = 2
+"""Phases after the passes: code generation and loading."""
+
+
+def compile(
+    model: object,
+    *,
+    target: str = "native",
+    example_inputs: object = None,
+    input_shapes: InputShapes | None = None,
+    precision: str = "fp32",
+    quantize: object = None,
+    num_threads: int | None = None,
+    cache: bool = True,
+    tune: bool = False,
+    pipeline: str | None = None,
+    on_pass: OnPass | None = None,
+) -> CompiledModel:
+    """
+    A network compiled for this machine, ready to be called.
+
+    `model` is a path to an .onnx file, its bytes, an `onnx.ModelProto`, or an
+    `nnc.Module` at any stage of the compilation. `target` is `native` or a level that
+    this CPU can run: `generic`, `sse4.2`, `avx2`, `avx512`, `neon`, with `+feature` and
+    `-feature` suffixes. `input_shapes` gives, by input name, numbers for dims to fix
+    and names for dims to keep free; free dims take any size in each run. `pipeline`
+    replaces the default pipeline (for a module at a later stage, what is left of it).
+    `on_pass` is called before each phase, for a progress bar. The remaining options
+    accept only their defaults in this release.
+
+    The result may be called from several threads at once. Close it, or drop it, to free
+    the code; weights are shared with the model where possible and must not change.
+
+    Raises:
+        LoadError: the file is damaged or no model.
+        UnsupportedOp: lists every op of the model that nnc does not know.
+        CompileError: an option is not supported, or the network cannot be compiled.
+        TargetError: the target is unknown, or this CPU cannot run it.
+
+    Example::
+
+        exe = nnc.compile("model.onnx", input_shapes={"x": ["N", 3, 224, 224]})
+        y = exe(x)
+    """
+    options = CompileOptions(
+        target=target,
+        example_inputs=example_inputs,
+        input_shapes=input_shapes,
+        precision=precision,
+        quantize=quantize,
+        num_threads=num_threads,
+        cache=cache,
+        tune=tune,
+        pipeline=pipeline,
+    )
+    options.check()
+    resolved = resolve_target(target)
+    check_runs_here(resolved)
+    build = _Build(options, resolved, on_pass)
+    module = build.lower(model)
+    with build.phase("llvm", "code generation"):
+        text = emit_llvm(module.ir, resolved)
+        data = emit_object(text, resolved)
+    with build.phase("llvm", "loading"):
+        plan = plan_of(module.ir)
+        code = LoadedCode(data)
+        info = Info(
+            target=str(resolved),
+            kernels=kernel_infos(plan),
+            weight_bytes=sum(w.nbytes for w in plan.weights),
+            code_bytes=len(data),
+            code_generations=1,
+        )
+        arrays = {w.name: module.weights[w.name] for w in plan.weights}
+        compiled = CompiledModel(plan, arrays, code, info)
+    compiled.set_phases(build.phases)
+    return compiled
+
+
+def convert(model: object, *, input_shapes: InputShapes | None = None) -> Module:
+    """
+    The network of a model as an `nn` module: to print, transform, interpret, save.
+
+    `model` and `input_shapes` are those of `nnc.compile`. The result is the caller's.
+
+    Raises:
+        LoadError: the file is damaged or no model.
+        UnsupportedOp: lists every op of the model that nnc does not know.
+
+    Example::
+
+        print(nnc.convert("model.onnx"))
+    """
+    if isinstance(model, Module):
+        return model
+    from nnc.frontends.detect import import_model
+
+    context = new_context()
+    ir = import_model(model, input_shapes=input_shapes, ctx=context)
+    return Module(ir, context)
+
+
+def emit(
+    model: object,
+    kind: OutputKind,
+    *,
+    target: str = "native",
+    input_shapes: InputShapes | None = None,
+    pipeline: str | None = None,
+    on_pass: OnPass | None = None,
+) -> bytes:
+    """
+    What the compiler makes of a model, for any target: nothing is run.
+
+    Kinds: `mlir`, the module's text at the last level; `ll`, LLVM IR; `s`, assembly;
+    `o`, an object file.
+    """
+    if kind not in get_args(OutputKind):
+        raise CompileError(
+            f"cannot emit '{kind}'; known are {', '.join(get_args(OutputKind))}"
+        )
+    options = CompileOptions(
+        target=target, input_shapes=input_shapes, pipeline=pipeline
+    )
+    resolved = resolve_target(target)
+    build = _Build(options, resolved, on_pass)
+    module = build.lower(model)
+    with build.phase("llvm", "code generation"):
+        if kind == "mlir":
+            return str(module).encode()
+        text = emit_llvm(module.ir, resolved)
+        if kind == "ll":
+            return text.encode()
+        if kind == "s":
+            return emit_assembly(text, resolved).encode()
+        return emit_object(text, resolved)
+
+
+def plan_of(module: ModuleOp) -> Plan:
+    """
+    The plan that a fully lowered module carries.
+
+    Raises:
+        CompileError: the module is not fully lowered.
+        LoadError: its plan is damaged.
+    """
+    text = module.attributes.get(PLAN)
+    if not isinstance(text, StringAttr):
+        raise CompileError(
+            "the pipeline did not lower the host program; it must end in "
+            "convert-rt-to-llvm"
+        )
+    return Plan.from_json(text.data)
+
+
+@dataclass
+class _Build:
+    """One compilation under way: what it was asked for, and how long it took."""
+
+    options: CompileOptions
+    target: Target
+    on_pass: OnPass | None
+    phases: list[PhaseInfo] = field(default_factory=list[PhaseInfo])
+    total: int = 0
+
+    @contextmanager
+    def phase(self, stage: str, name: str) -> Iterator[None]:
+        """Announce a phase, and take its time."""
+        if self.on_pass is not None:
+            self.on_pass(name, len(self.phases), max(self.total, len(self.phases) + 1))
+        started = time.perf_counter()
+        yield
+        self.phases.append(PhaseInfo(stage, name, time.perf_counter() - started))
+
+    def lower(self, model: object) -> Module:
+        """The module of the model after the pipeline. A given module stays as it is."""
+        steps = self._steps()
+        self.total = len(steps) + 1 + _AFTER_PASSES
+        with self.phase("import", "import"):
+            if isinstance(model, Module):
+                module = Module(model.ir.clone(), model.context.clone())
+            else:
+                module = convert(model, input_shapes=self.options.input_shapes)
+            verify(module, "import")
+        for stage, spec in steps:
+            with self.phase(stage, spec.name):
+                run_pass(module, make_pass(spec))
+        return module
+
+    def _steps(self) -> list[tuple[str, ArgSpec]]:
+        text = self.options.pipeline
+        if text is not None:
+            return [("", spec) for spec in pipelines.expand(text)]
+        options = pipelines.PipelineOptions(target=self.options.target)
+        steps = pipelines.steps(DEFAULT_PIPELINE, options)
+        return [(str(step.stage), step.spec) for step in steps]

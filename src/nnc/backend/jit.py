@@ -1,0 +1,155 @@
+"""Code generation and loading of object code through LLVM.
+
+The IR that nnc emits needs no mid-level optimisation, so there is none: text is parsed,
+verified and handed to the code generator. LLVM may abort the whole process on input it
+considers impossible; triple, CPU and features therefore come from `Target` records
+only, and every module is verified first.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from functools import cache
+from types import TracebackType
+from typing import Self
+
+import llvmlite.binding as llvm
+
+from nnc.errors import InternalError
+from nnc.target import Target
+
+_lock = threading.Lock()
+_codegen_count = 0
+_live_engines = 0
+
+
+def codegen_count() -> int:
+    """How many modules this process has generated code for."""
+    return _codegen_count
+
+
+def live_engines() -> int:
+    """How many pieces of loaded code are not closed yet."""
+    return _live_engines
+
+
+@cache
+def _initialize() -> None:
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+
+
+@cache
+def _target_machine(target: Target, opt_level: int) -> llvm.TargetMachine:
+    # Position-independent code of the small model serves the JIT and the linker alike,
+    # and reads constants straight from memory.
+    _initialize()
+    return llvm.Target.from_triple(target.triple).create_target_machine(
+        cpu=target.cpu,
+        features=target.llvm_features,
+        opt=opt_level,
+        reloc="pic",
+        codemodel="small",
+    )
+
+
+def _parse(text: str, machine: llvm.TargetMachine) -> llvm.ModuleRef:
+    try:
+        module = llvm.parse_assembly(text)
+        module.data_layout = str(machine.target_data)
+        module.verify()
+    except RuntimeError as error:
+        raise InternalError(f"LLVM rejects the generated code: {error}") from error
+    return module
+
+
+def emit_object(text: str, target: Target, *, opt_level: int = 2) -> bytes:
+    """Object code of LLVM IR text, to load here or to link into a program."""
+    global _codegen_count
+    machine = _target_machine(target, opt_level)
+    with _lock, _parse(text, machine) as module:
+        _codegen_count += 1
+        return machine.emit_object(module)
+
+
+def emit_assembly(text: str, target: Target, *, opt_level: int = 2) -> str:
+    """The same code as readable assembly."""
+    machine = _target_machine(target, opt_level)
+    with _lock, _parse(text, machine) as module:
+        return machine.emit_assembly(module)
+
+
+class _Engine:
+    """One LLJIT with one library; disposed explicitly, in the right order."""
+
+    def __init__(self, data: bytes) -> None:
+        self._jit = llvm.create_lljit_compiler(use_jit_link=True)
+        builder = llvm.JITLibraryBuilder().add_object_img(data).add_current_process()
+        # Closing any tracker of a library unloads it: all live as long as this does.
+        self._trackers = [builder.link(self._jit, "nnc")]
+        self._addresses: dict[str, int] = {}
+
+    def address(self, symbol: str) -> int:
+        if symbol not in self._addresses:
+            tracker = self._jit.lookup("nnc", symbol)
+            self._trackers.append(tracker)
+            self._addresses[symbol] = tracker[symbol]
+        return self._addresses[symbol]
+
+    def dispose(self) -> None:
+        global _live_engines
+        with _lock:
+            for tracker in self._trackers:
+                tracker.close()
+            self._jit.close()
+            _live_engines -= 1
+
+
+class LoadedCode:
+    """Executable code of one object; owns it until `close`.
+
+    Addresses are valid only while this is open, and whoever calls them keeps it so.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        global _live_engines
+        _initialize()
+        with _lock:
+            self._engine = _Engine(data)
+            _live_engines += 1
+        self._finalizer = weakref.finalize(self, self._engine.dispose)
+
+    def address(self, symbol: str) -> int:
+        """Where a function of the object is."""
+        if not self._finalizer.alive:
+            raise InternalError("the code is closed")
+        try:
+            return self._engine.address(symbol)
+        except RuntimeError as error:
+            raise InternalError(f"the code has no function '{symbol}'") from error
+
+    @property
+    def closed(self) -> bool:
+        """Whether the code is gone."""
+        return not self._finalizer.alive
+
+    def close(self) -> None:
+        """Free the code; doing it twice is fine."""
+        self._finalizer()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def load_object(data: bytes) -> LoadedCode:
+    """Link object code into this process."""
+    return LoadedCode(data)

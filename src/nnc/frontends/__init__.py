@@ -1,0 +1,1 @@
+"""From a model of another framework to a module of `nn` ops."""

@@ -1,0 +1,411 @@
+"""What all frontends build `nn` ops with: broadcasting, constants, locations.
+
+A converter describes one source op in terms of a `Builder`. The builder inserts the
+broadcasts and dim casts that `nn` wants explicit, gives every op the location of the
+source node, and answers what shape arithmetic is known to hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+from xdsl.dialects.builtin import DYNAMIC_INDEX, StringAttr, TensorType
+from xdsl.ir import Attribute, Block, Operation, SSAValue
+from xdsl.utils.exceptions import VerifyException
+
+from nnc.analysis.known_values import KnownValues, Ratio
+from nnc.dialects import nn
+from nnc.dialects.nn import elementwise as ew
+from nnc.dialects.nn.base import LOCATION, BinaryOp, NnOp, UnaryOp
+from nnc.dialects.nn.constants import constant_value, make_constant
+from nnc.dialects.nn.dtypes import numpy_dtype
+from nnc.dialects.nn.reduction import ReduceKind
+from nnc.dialects.nn.types import (
+    bit_width,
+    dims_of,
+    element_type_of,
+    rank_of,
+    tensor_type,
+)
+from nnc.errors import NncError
+from nnc.frontends.loader.limits import DEFAULT_LIMITS, Limits
+from nnc.frontends.shape_rules import (
+    SliceRange,
+    merged_dims,
+    simplest,
+    single_element,
+    slice_range,
+)
+from nnc.symbolic import Dim, DimLike
+from nnc.weights import Array, WeightStore
+
+Operand: TypeAlias = SSAValue | float
+"""A value, or a number that takes the element type of the value beside it."""
+
+
+class UnsupportedError(NncError):
+    """A converter cannot express its node; the message is the reason.
+
+    The importer collects these into one `UnsupportedOp` for the whole model.
+    """
+
+
+class InvalidNodeError(NncError):
+    """A node breaks the rules of its op; the importer adds which node it is."""
+
+
+# Result types of these are given, not inferred, hence checked when they are built.
+_CHECKED = (
+    nn.ReshapeOp,
+    nn.BroadcastOp,
+    nn.DimCastOp,
+    nn.SliceOp,
+    nn.ResizeOp,
+)
+
+
+class Builder:
+    """Appends ops to a block in the name of one source node after another."""
+
+    def __init__(
+        self, block: Block, weights: WeightStore, limits: Limits = DEFAULT_LIMITS
+    ) -> None:
+        self.block = block
+        self.weights = weights
+        self.limits = limits
+        self.known_values = KnownValues(weights)
+        self._location: StringAttr | None = None
+        self._scalars: dict[tuple[bytes, Attribute], SSAValue] = {}
+
+    def set_location(self, name: str) -> None:
+        """The source node that the ops from here on stand for."""
+        self._location = StringAttr(name)
+
+    # ---- ops and constants
+
+    def emit(self, op: NnOp) -> SSAValue:
+        """Append `op`; its (only) result.
+
+        Raises:
+            VerifyException: the op's operands and properties do not fit.
+            LimitExceeded: the result is too large.
+        """
+        if isinstance(op, _CHECKED):
+            op.inferred_types()
+        if self._location is not None:
+            op.attributes[LOCATION] = self._location
+        self.block.add_op(op)
+        result = op.results[0]
+        self._check_size(result)
+        return result
+
+    def _check_size(self, value: SSAValue) -> None:
+        type_ = value.type
+        assert isinstance(type_, TensorType)
+        # Free sizes count as one element: the executor knows them.
+        shape = [1 if d == DYNAMIC_INDEX else d for d in type_.get_shape()]
+        item_bytes = bit_width(type_.get_element_type()) // 8
+        self.limits.check_dims(shape, item_bytes, "the result")
+
+    def constant(self, array: Array, name: str = "constant") -> SSAValue:
+        """`array` as a value; large ones become a weight called after `name`."""
+        return self.emit(make_constant(array, name, self.weights))
+
+    def scalar(self, number: float, element_type: Attribute) -> SSAValue:
+        """A rank-0 constant; equal ones are one value."""
+        array = np.array(number).astype(numpy_dtype(element_type))
+        key = (array.tobytes(), element_type)
+        if key not in self._scalars:
+            self._scalars[key] = self.constant(array)
+        return self._scalars[key]
+
+    def full(self, number: float, like: SSAValue) -> SSAValue:
+        """A constant of the shape and element type of `like`."""
+        scalar = self.scalar(number, element_type_of(like))
+        return self.broadcast_to(scalar, dims_of(like))
+
+    def dims(self, dims: Sequence[DimLike]) -> SSAValue:
+        """An i64 vector of these dims."""
+        return self.emit(nn.DimsOp([Dim.of(d) for d in dims]))
+
+    # ---- what is known at compile time
+
+    def known(self, value: SSAValue) -> list[Dim] | None:
+        """What an integer scalar or vector always holds, or None."""
+        return self.known_values.dims(value)
+
+    def known_ratios(self, value: SSAValue) -> list[Ratio] | None:
+        """What a scalar or vector always holds as exact quotients, or None."""
+        return self.known_values.ratios(value)
+
+    def constant_value(self, value: SSAValue) -> Array | None:
+        """The array of a constant, or None; do not write to it."""
+        return constant_value(value, self.weights)
+
+    def constant_scalar(self, value: SSAValue) -> float | None:
+        """The number that a constant of one element holds, or None."""
+        array = self.constant_value(value)
+        return None if array is None or array.size != 1 else array.item()
+
+    # ---- shapes
+
+    def reshape(self, value: SSAValue, dims: Sequence[DimLike]) -> SSAValue:
+        """`value` with other dims; itself if it has them already."""
+        target = tuple(map(Dim.of, dims))
+        if dims_of(value) == target:
+            return value
+        return self.emit(nn.ReshapeOp(value, target))
+
+    def dim_cast(self, value: SSAValue, dims: Sequence[DimLike]) -> SSAValue:
+        """State that `value` has these dims; itself if that is known.
+
+        Raises:
+            InvalidNodeError: it never has.
+        """
+        target = tuple(map(Dim.of, dims))
+        if dims_of(value) == target:
+            return value
+        try:
+            return self.emit(nn.DimCastOp(value, target))
+        except VerifyException:
+            raise InvalidNodeError(
+                f"a tensor of shape {shape_text(value)} cannot have shape "
+                f"{shape_text(target)}"
+            ) from None
+
+    def broadcast_to(self, value: SSAValue, dims: Sequence[DimLike]) -> SSAValue:
+        """`value` repeated to `dims`; symbolic dims that differ are stated equal.
+
+        Raises:
+            InvalidNodeError: numpy's rule does not allow it.
+        """
+        target = tuple(map(Dim.of, dims))
+        source = dims_of(value)
+        if source == target:
+            return value
+        offset = len(target) - len(source)
+        if offset < 0:
+            raise InvalidNodeError(
+                f"shape {shape_text(value)} does not broadcast to {shape_text(target)}"
+            )
+        one = Dim.of(1)
+        cast = [d if d == one else target[offset + i] for i, d in enumerate(source)]
+        value = self.dim_cast(value, cast)
+        if tuple(cast) == target:
+            return value
+        return self.emit(nn.BroadcastOp(value, target))
+
+    def broadcast(self, *values: SSAValue) -> list[SSAValue]:
+        """All values with their common shape.
+
+        Raises:
+            InvalidNodeError: they have none.
+        """
+        shapes = [dims_of(v) for v in values]
+        if all(s == shapes[0] for s in shapes):
+            return list(values)
+        dims = self.common_dims(*shapes)
+        return [self.broadcast_to(v, dims) for v in values]
+
+    def common_dims(self, *shapes: Sequence[Dim]) -> list[Dim]:
+        """The shape that numpy's rule gives, symbolic dims that differ taken as equal.
+
+        Raises:
+            InvalidNodeError: there is none.
+        """
+        dims = merged_dims(*shapes)
+        if dims is None:
+            shown = ", ".join(map(shape_text, shapes))
+            raise InvalidNodeError(f"shapes {shown} do not broadcast")
+        return dims
+
+    def equalize(self, values: Sequence[SSAValue], axes: Sequence[int]) -> list[SSAValue]:
+        """The values, whose dims on `axes` are stated equal where they differ.
+
+        Raises:
+            InvalidNodeError: constants differ, or ranks.
+        """
+        shapes = [list(dims_of(v)) for v in values]
+        if len({len(s) for s in shapes}) > 1:
+            shown = ", ".join(map(shape_text, shapes))
+            raise InvalidNodeError(f"shapes {shown} differ in rank")
+        for axis in axes:
+            dim = simplest([s[axis] for s in shapes])
+            for shape in shapes:
+                shape[axis] = dim
+        return [self.dim_cast(v, s) for v, s in zip(values, shapes, strict=True)]
+
+    def with_dim(self, value: SSAValue, axis: int, dim: DimLike) -> SSAValue:
+        """`value`, whose dim on `axis` is stated to be `dim`."""
+        dims = list(dims_of(value))
+        dims[axis] = Dim.of(dim)
+        return self.dim_cast(value, dims)
+
+    def transpose(self, value: SSAValue, permutation: Sequence[int]) -> SSAValue:
+        """`value` with its axes permuted; itself if they stay."""
+        if list(permutation) == list(range(len(permutation))):
+            if len(permutation) == rank_of(value):
+                return value
+        return self.emit(nn.TransposeOp(value, permutation))
+
+    def slice(
+        self,
+        value: SSAValue,
+        starts: Sequence[DimLike],
+        ends: Sequence[DimLike],
+        axes: Sequence[int],
+        steps: Sequence[int],
+    ) -> SSAValue:
+        """Python's slicing on some axes; bounds may be negative or too large."""
+        dims = dims_of(value)
+        ranges = [SliceRange(Dim.of(0), d, d) for d in dims]
+        strides = [1] * len(dims)
+        for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+            if step == 0:
+                raise InvalidNodeError(f"the step of axis {axis} is 0")
+            ranges[axis] = slice_range(dims[axis], start, end, step)
+            strides[axis] = step
+        return self._slice(value, ranges, strides)
+
+    def take(self, value: SSAValue, axis: int, index: int) -> SSAValue:
+        """The slice at a constant `index` of `axis`, which goes.
+
+        Raises:
+            InvalidNodeError: the index is outside of the axis.
+        """
+        dims = dims_of(value)
+        size = dims[axis].as_int()
+        if size is not None and not -size <= index < size:
+            raise InvalidNodeError(f"index {index} is outside of axis {axis} of {size}")
+        ranges = [SliceRange(Dim.of(0), d, d) for d in dims]
+        ranges[axis] = single_element(dims[axis], index)
+        part = self._slice(value, ranges, [1] * len(dims))
+        return self.reshape(part, [*dims[:axis], *dims[axis + 1 :]])
+
+    def _slice(
+        self, value: SSAValue, ranges: Sequence[SliceRange], steps: Sequence[int]
+    ) -> SSAValue:
+        value = self.dim_cast(value, [r.required for r in ranges])
+        sizes = tuple(r.size for r in ranges)
+        if dims_of(value) == sizes and all(s == 1 for s in steps):
+            return value
+        return self.emit(nn.SliceOp(value, [r.offset for r in ranges], sizes, steps))
+
+    # ---- arithmetic
+
+    def unary(self, op: type[UnaryOp], operand: SSAValue) -> SSAValue:
+        """One of the ops with one operand."""
+        return self.emit(op(operand))
+
+    def binary(self, op: type[BinaryOp], lhs: Operand, rhs: Operand) -> SSAValue:
+        """One of the ops with two operands, which broadcast first."""
+        left, right = self.broadcast(*self.values(lhs, rhs))
+        return self.emit(op(left, right))
+
+    def values(self, *operands: Operand) -> list[SSAValue]:
+        """Operands as values: numbers take the element type of the first value."""
+        first = next(o for o in operands if isinstance(o, SSAValue))
+        return [
+            o if isinstance(o, SSAValue) else self.scalar(o, element_type_of(first))
+            for o in operands
+        ]
+
+    def add(self, lhs: Operand, rhs: Operand) -> SSAValue:
+        """`lhs + rhs`."""
+        return self.binary(ew.AddOp, lhs, rhs)
+
+    def sub(self, lhs: Operand, rhs: Operand) -> SSAValue:
+        """`lhs - rhs`."""
+        return self.binary(ew.SubOp, lhs, rhs)
+
+    def mul(self, lhs: Operand, rhs: Operand) -> SSAValue:
+        """`lhs * rhs`."""
+        return self.binary(ew.MulOp, lhs, rhs)
+
+    def div(self, lhs: Operand, rhs: Operand) -> SSAValue:
+        """`lhs / rhs`."""
+        return self.binary(ew.DivOp, lhs, rhs)
+
+    def compare(self, lhs: Operand, rhs: Operand, predicate: ew.Predicate) -> SSAValue:
+        """Booleans: where `lhs predicate rhs`."""
+        left, right = self.broadcast(*self.values(lhs, rhs))
+        return self.emit(ew.CompareOp(left, right, predicate))
+
+    def select(self, condition: SSAValue, yes: Operand, no: Operand) -> SSAValue:
+        """`yes` where `condition` holds, else `no`."""
+        on_true, on_false = self.values(yes, no)
+        condition, on_true, on_false = self.broadcast(condition, on_true, on_false)
+        return self.emit(ew.SelectOp(condition, on_true, on_false))
+
+    def cast(self, value: SSAValue, element_type: Attribute) -> SSAValue:
+        """`value` with another element type; itself if it has that already."""
+        if element_type_of(value) == element_type:
+            return value
+        return self.emit(ew.CastOp(value, element_type))
+
+    def reduce(
+        self,
+        value: SSAValue,
+        kind: ReduceKind,
+        axes: Sequence[int],
+        keep_dims: bool = True,
+    ) -> SSAValue:
+        """`value` reduced over axes; itself if there are none."""
+        if not axes:
+            return value
+        return self.emit(nn.ReduceOp(value, kind, axes, keep_dims))
+
+    def iota(self, dims: Sequence[DimLike], axis: int, element_type: Attribute) -> SSAValue:
+        """Positions along `axis`."""
+        return self.emit(nn.IotaOp(tensor_type(element_type, dims), axis))
+
+    def concat(self, values: Sequence[SSAValue], axis: int) -> SSAValue:
+        """The values one after another along `axis`."""
+        others = [a for a in range(rank_of(values[0])) if a != axis]
+        values = self.equalize(values, others)
+        if len(values) == 1:
+            return values[0]
+        return self.emit(nn.ConcatOp(values, axis))
+
+    def matmul(self, lhs: SSAValue, rhs: SSAValue) -> SSAValue:
+        """The product of matrices; dims that must agree are stated equal."""
+        left, right = list(dims_of(lhs)), list(dims_of(rhs))
+        batch = self.common_dims(left[:-2], right[:-2])
+        depth = simplest([left[-1], right[-2]])
+        for dims in (left, right):
+            for i in range(len(dims) - 2):
+                if dims[i] != 1:
+                    dims[i] = batch[i - (len(dims) - 2)]
+        left[-1] = right[-2] = depth
+        return self.emit(
+            nn.MatmulOp(self.dim_cast(lhs, left), self.dim_cast(rhs, right))
+        )
+
+
+def shape_text(shape: SSAValue | Sequence[Dim]) -> str:
+    """A shape as errors show it: `[N, 3, 224]`."""
+    dims = dims_of(shape) if isinstance(shape, SSAValue) else shape
+    return f"[{', '.join(map(str, dims))}]"
+
+
+def erase_dead_ops(block: Block) -> None:
+    """Erase the ops of `block` whose results nobody uses, save the terminator."""
+    op: Operation | None = block.last_op
+    while op is not None:
+        previous = op.prev_op
+        if op.results and not any(r.first_use is not None for r in op.results):
+            op.detach()
+            op.erase()
+        op = previous
+
+
+__all__ = [
+    "Builder",
+    "InvalidNodeError",
+    "Operand",
+    "UnsupportedError",
+    "erase_dead_ops",
+    "shape_text",
+]

@@ -1,0 +1,78 @@
+"""Converters of matrix products."""
+
+from __future__ import annotations
+
+from xdsl.ir import SSAValue
+
+from nnc.dialects.nn.types import dims_of, element_type_of, is_float, rank_of
+from nnc.frontends.common import Builder, InvalidNodeError
+from nnc.frontends.onnx.node import Node
+from nnc.frontends.onnx.registry import MICROSOFT, Converted, converter
+
+
+def matmul(b: Builder, lhs: SSAValue, rhs: SSAValue) -> SSAValue:
+    """numpy's `matmul`: vectors are a row on the left and a column on the right."""
+    if not rank_of(lhs) or not rank_of(rhs):
+        raise InvalidNodeError("scalars cannot be multiplied as matrices")
+    row, column = rank_of(lhs) == 1, rank_of(rhs) == 1
+    if row:
+        lhs = b.reshape(lhs, [1, *dims_of(lhs)])
+    if column:
+        rhs = b.reshape(rhs, [*dims_of(rhs), 1])
+    result = b.matmul(lhs, rhs)
+    dims = list(dims_of(result))
+    if column:
+        del dims[-1]
+    if row:
+        del dims[-1 if column else -2]
+    return b.reshape(result, dims)
+
+
+@converter("MatMul")
+def _matmul(node: Node, b: Builder) -> Converted:
+    return matmul(b, node.input(0), node.input(1))
+
+
+def _swap_last(b: Builder, value: SSAValue) -> SSAValue:
+    axes = list(range(rank_of(value)))
+    if len(axes) < 2:
+        return value
+    return b.transpose(value, [*axes[:-2], axes[-1], axes[-2]])
+
+
+def _scaled(b: Builder, value: SSAValue, factor: float) -> SSAValue:
+    return value if factor == 1.0 else b.mul(value, factor)
+
+
+@converter("Gemm")
+def _gemm(node: Node, b: Builder) -> Converted:
+    lhs, rhs, bias = node.input(0), node.input(1), node.optional_input(2)
+    if node.version < 7 and rank_of(lhs) > 2:
+        raise InvalidNodeError(f"the first input has rank {rank_of(lhs)}, not 2")
+    if rank_of(lhs) != 2 or rank_of(rhs) != 2:
+        raise InvalidNodeError(f"inputs must be matrices: {lhs.type}, {rhs.type}")
+    if node.attr_int("transA", 0):
+        lhs = _swap_last(b, lhs)
+    if node.attr_int("transB", 0):
+        rhs = _swap_last(b, rhs)
+    alpha, beta = node.attr_float("alpha", 1.0), node.attr_float("beta", 1.0)
+    integer = not is_float(element_type_of(lhs))
+    result = _scaled(b, b.matmul(lhs, rhs), int(alpha) if integer else alpha)
+    if bias is None or beta == 0:
+        return result
+    dims = dims_of(result)
+    bias = _scaled(b, bias, int(beta) if integer else beta)
+    return b.add(result, b.broadcast_to(bias, dims))
+
+
+@converter("FusedMatMul", domain=MICROSOFT)
+def _fused_matmul(node: Node, b: Builder) -> Converted:
+    lhs, rhs = node.input(0), node.input(1)
+    for name in ("transBatchA", "transBatchB"):
+        if node.attr_int(name, 0):
+            raise InvalidNodeError(f"{name} is not supported")
+    if node.attr_int("transA", 0):
+        lhs = _swap_last(b, lhs)
+    if node.attr_int("transB", 0):
+        rhs = _swap_last(b, rhs)
+    return _scaled(b, matmul(b, lhs, rhs), node.attr_float("alpha", 1.0))

@@ -1,0 +1,328 @@
+"""From untrusted bytes to a `ModelProto` whose structure has been checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from google.protobuf.message import DecodeError
+from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto
+
+from nnc.errors import LimitExceeded, LoadError, ModelError
+from nnc.frontends.loader.files import ExternalData, read_file
+from nnc.frontends.loader.limits import Limits
+from nnc.frontends.onnx.registry import normalized_domain
+from nnc.frontends.onnx.tensors import TensorReader
+
+MAX_OPSET: Final = 28
+"""The newest opset of ONNX's own domain whose ops were looked at."""
+MAX_IR_VERSION: Final = 16
+
+FunctionKey = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A checked model, and what reads its tensors."""
+
+    proto: ModelProto
+    reader: TensorReader
+    opsets: dict[str, int]
+    functions: dict[FunctionKey, FunctionProto]
+
+
+def load_model(source: Path | bytes | ModelProto, limits: Limits) -> Model:
+    """Parse and check a model.
+
+    Raises:
+        LoadError: it cannot be read, or is no ONNX model.
+        LimitExceeded: it is larger than `limits` allows.
+        ModelError: its structure breaks ONNX's rules.
+    """
+    name, folder = "the model", None
+    if isinstance(source, Path):
+        name, folder = f"'{source}'", source.parent
+        source = read_file(source, limits.file_bytes)
+    if isinstance(source, bytes):
+        if len(source) > limits.file_bytes:
+            raise LimitExceeded(f"{name} has {len(source)} bytes")
+        source = _parsed(source, name)
+    opsets = opset_versions(source.opset_import, source.ir_version, name)
+    _check_header(source, name)
+    functions = {function_key(f): f for f in source.functions}
+    if len(functions) != len(source.functions):
+        raise ModelError(f"{name} defines a function twice")
+    _check_size(source, functions, limits)
+    return Model(source, TensorReader(ExternalData(folder), limits), opsets, functions)
+
+
+def _parsed(data: bytes, name: str) -> ModelProto:
+    if not data:
+        raise LoadError(f"{name} is empty")
+    model = ModelProto()
+    try:
+        model.ParseFromString(data)
+    except (DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise LoadError(f"{name} is no ONNX model, or is damaged: {error}") from error
+    return model
+
+
+def _check_header(model: ModelProto, name: str) -> None:
+    if not model.HasField("graph"):
+        raise LoadError(f"{name} is no ONNX model: it holds no graph")
+    if not 0 <= model.ir_version <= MAX_IR_VERSION:
+        raise LoadError(f"{name} has IR version {model.ir_version}")
+    if not model.graph.output:
+        raise ModelError(f"{name}: the graph has no outputs")
+
+
+def opset_versions(
+    imports: Sequence[object], ir_version: int, name: str
+) -> dict[str, int]:
+    """The opset version of each domain that a model or function imports.
+
+    Raises:
+        LoadError: a version is no version.
+        ModelError: one is newer than what is known, or given twice.
+    """
+    from onnx import OperatorSetIdProto
+
+    versions: dict[str, int] = {}
+    for entry in imports:
+        assert isinstance(entry, OperatorSetIdProto)
+        domain, version = normalized_domain(entry.domain), entry.version
+        if not 1 <= version < 2**31:
+            raise LoadError(f"{name} imports opset {version} of domain '{domain[:40]}'")
+        if versions.setdefault(domain, version) != version:
+            raise ModelError(f"{name} imports two opsets of domain '{domain[:40]}'")
+    if not versions and ir_version < 3:
+        versions[""] = 1
+    if versions.get("", 1) > MAX_OPSET:
+        raise ModelError(
+            f"{name} uses opset {versions['']}; nnc knows opsets up to {MAX_OPSET}"
+        )
+    if not versions:
+        raise LoadError(f"{name} imports no opset")
+    return versions
+
+
+def function_key(function: FunctionProto | NodeProto) -> FunctionKey:
+    """What a function is called by: its domain, name and overload."""
+    name = function.name if isinstance(function, FunctionProto) else function.op_type
+    return normalized_domain(function.domain), name, function.overload
+
+
+def node_name(node: NodeProto) -> str:
+    """What errors and locations call a node."""
+    if node.name:
+        return node.name
+    output = next((o for o in node.output if o), "")
+    return f"{node.op_type}:{output}"
+
+
+# ---------------------------------------------------------------- size
+
+
+def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
+    """The graphs in a node's attributes."""
+    for attribute in node.attribute:
+        if attribute.type == AttributeProto.GRAPH or attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs
+
+
+def _check_size(
+    model: ModelProto, functions: dict[FunctionKey, FunctionProto], limits: Limits
+) -> None:
+    """Check the number and nesting of nodes, with functions called in place.
+
+    Raises:
+        LimitExceeded: there are too many.
+        ModelError: functions call each other in a circle.
+    """
+    counts: dict[FunctionKey, int] = {}
+    depths: dict[FunctionKey, int] = {}
+    for key in _callees_first(functions, limits):
+        counts[key], depths[key] = _measure(
+            functions[key].node, counts, depths, functions, limits
+        )
+        if counts[key] > limits.nodes:
+            raise LimitExceeded(f"function '{key[1]}' stands for {counts[key]} nodes")
+    nodes, depth = _measure(model.graph.node, counts, depths, functions, limits)
+    if nodes > limits.nodes:
+        raise LimitExceeded(
+            f"the model has {nodes} nodes; at most {limits.nodes} are allowed"
+        )
+    if depth > limits.depth:
+        raise LimitExceeded(f"subgraphs and functions are nested {depth} deep")
+    for value in (*model.graph.input, *model.graph.output):
+        limits.check_name(value.name, "a model input or output")
+
+
+def _all_nodes(
+    nodes: Sequence[NodeProto], limits: Limits
+) -> Iterator[tuple[NodeProto, int]]:
+    """All nodes with those of subgraphs, and how deep they lie."""
+    pending = [(nodes, 1)]
+    while pending:
+        current, depth = pending.pop()
+        if depth > limits.depth:
+            raise LimitExceeded(f"subgraphs are nested {depth} deep")
+        for node in current:
+            yield node, depth
+            if node.attribute:
+                pending.extend((g.node, depth + 1) for g in subgraphs(node))
+
+
+def _measure(
+    nodes: Sequence[NodeProto],
+    counts: dict[FunctionKey, int],
+    depths: dict[FunctionKey, int],
+    functions: dict[FunctionKey, FunctionProto],
+    limits: Limits,
+) -> tuple[int, int]:
+    """The number of nodes and the nesting, calls of measured functions included."""
+    total, deepest = 0, 0
+    for node, depth in _all_nodes(nodes, limits):
+        limits.check_name(node.name, "a node")
+        limits.check_name(node.op_type, "an op")
+        for name in (*node.input, *node.output):
+            limits.check_name(name, f"a tensor of node '{node_name(node)}'")
+        total += 1
+        if functions and (key := function_key(node)) in functions:
+            total += counts[key]
+            depth += depths[key]
+        deepest = max(deepest, depth)
+    return total, deepest
+
+
+def _callees_first(
+    functions: dict[FunctionKey, FunctionProto], limits: Limits
+) -> list[FunctionKey]:
+    """The functions in an order in which each comes after those that it calls."""
+    calls = {
+        key: {
+            called
+            for node, _ in _all_nodes(function.node, limits)
+            if (called := function_key(node)) in functions
+        }
+        for key, function in functions.items()
+    }
+    order: list[FunctionKey] = []
+    state: dict[FunctionKey, bool] = {}
+    pending = [(key, False) for key in functions]
+    while pending:
+        key, finished = pending.pop()
+        if finished:
+            state[key] = True
+            order.append(key)
+        elif key not in state:
+            state[key] = False
+            pending.append((key, True))
+            for called in calls[key]:
+                if state.get(called) is False:
+                    raise ModelError(f"function '{called[1]}' calls itself")
+                if called not in state:
+                    pending.append((called, False))
+    return order
+
+
+# ---------------------------------------------------------------- order
+
+
+def ordered_nodes(
+    nodes: Sequence[NodeProto], defined: set[str], graph_name: str
+) -> list[NodeProto]:
+    """The nodes so that each comes after those whose outputs it reads.
+
+    `defined` are the names that exist before the first node; it gains all outputs.
+
+    Raises:
+        ModelError: there is a cycle, a name that nothing defines, or one defined twice.
+    """
+    producers: dict[str, int] = {}
+    for index, node in enumerate(nodes):
+        for name in node.output:
+            if not name:
+                continue
+            if name in defined or name in producers:
+                raise ModelError(
+                    f"node '{node_name(node)}' defines '{name}', which exists already"
+                )
+            producers[name] = index
+    reads = [_names_read(node) for node in nodes]
+    in_order = True
+    for index, (node, names) in enumerate(zip(nodes, reads, strict=True)):
+        for name in names:
+            if name in defined:
+                continue
+            producer = producers.get(name)
+            if producer is None:
+                raise ModelError(
+                    f"node '{node_name(node)}' reads '{name}', which nothing defines"
+                )
+            in_order = in_order and producer < index
+    defined.update(producers)
+    return list(nodes) if in_order else _sorted(nodes, reads, producers, graph_name)
+
+
+def _names_read(node: NodeProto) -> list[str]:
+    """What a node reads, the outer values that its subgraphs read included."""
+    names = [name for name in node.input if name]
+    if node.attribute:
+        for graph in subgraphs(node):
+            names.extend(outer_names(graph))
+    return names
+
+
+def outer_names(graph: GraphProto) -> set[str]:
+    """The names that a subgraph reads from the graphs around it."""
+    used: set[str] = set()
+    own: set[str] = set()
+    pending = [graph]
+    # Inner names are unique in a model, so that one set for all levels is enough.
+    while pending:
+        current = pending.pop()
+        own.update(i.name for i in current.input)
+        own.update(i.name for i in current.initializer)
+        used.update(o.name for o in current.output)
+        for node in current.node:
+            own.update(node.output)
+            used.update(node.input)
+            pending.extend(subgraphs(node))
+    return used - own - {""}
+
+
+def _sorted(
+    nodes: Sequence[NodeProto],
+    reads: Sequence[Sequence[str]],
+    producers: dict[str, int],
+    graph_name: str,
+) -> list[NodeProto]:
+    from heapq import heapify, heappop, heappush
+
+    users: list[set[int]] = [set() for _ in nodes]
+    waiting = [0] * len(nodes)
+    for index, names in enumerate(reads):
+        for producer in {producers[n] for n in names if n in producers}:
+            users[producer].add(index)
+            waiting[index] += 1
+    ready = [i for i, count in enumerate(waiting) if not count]
+    heapify(ready)
+    order: list[NodeProto] = []
+    while ready:
+        index = heappop(ready)
+        order.append(nodes[index])
+        for user in users[index]:
+            waiting[user] -= 1
+            if not waiting[user]:
+                heappush(ready, user)
+    if len(order) != len(nodes):
+        stuck = next(n for n, count in zip(nodes, waiting, strict=True) if count)
+        raise ModelError(
+            f"graph '{graph_name}' has a cycle: node '{node_name(stuck)}' needs its own "
+            "output"
+        )
+    return order

@@ -1,0 +1,1 @@
+"""The pass `bufferize`, one concern a file."""

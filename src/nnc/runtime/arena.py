@@ -1,0 +1,108 @@
+"""Memory for one run at a time: the arena, the run state and the slot table."""
+
+from __future__ import annotations
+
+import mmap
+import weakref
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnc.errors import OutOfMemory
+from nnc.runtime.state import STATE_WORDS
+
+_HUGE_PAGE: Final = 2 << 20
+_LINE_WORDS: Final = 8
+_GROWTH: Final = 1.25
+
+
+class Arena:
+    """Anonymous memory that grows and is reused; aligned to at least 64 bytes."""
+
+    def __init__(self) -> None:
+        self.address = 0
+        self.nbytes = 0
+        self._release: weakref.finalize[[], Arena] | None = None
+
+    def reserve(self, nbytes: int) -> None:
+        """
+        Have room for `nbytes`; what the arena held is lost if it has to grow.
+
+        Raises:
+            OutOfMemory: the system refuses.
+        """
+        if nbytes <= self.nbytes:
+            return
+        wanted = max(nbytes, int(self.nbytes * _GROWTH))
+        self.close()
+        try:
+            memory = _map(wanted)
+        except (OSError, ValueError, OverflowError) as error:
+            raise OutOfMemory(
+                f"cannot allocate an arena of {nbytes} bytes: {error}"
+            ) from error
+        view = np.frombuffer(memory, np.uint8)
+        start = view.ctypes.data
+        self.address = -(-start // _alignment(wanted)) * _alignment(wanted)
+        self.nbytes = wanted
+        # The view keeps the mapping from being closed; it must go first.
+        self._release = weakref.finalize(self, _unmap, [view], memory)
+
+    def close(self) -> None:
+        """Give the memory back; doing it twice is fine."""
+        if self._release is not None:
+            self._release()
+        self.address = self.nbytes = 0
+
+
+def _alignment(nbytes: int) -> int:
+    return _HUGE_PAGE if nbytes >= _HUGE_PAGE else 64
+
+
+def _map(nbytes: int) -> mmap.mmap:
+    size = nbytes + _alignment(nbytes)
+    if not hasattr(mmap, "MAP_ANONYMOUS"):
+        return mmap.mmap(-1, size)
+    # Private: what a forked child writes must not show here.
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if nbytes >= _HUGE_PAGE and hasattr(mmap, "MADV_HUGEPAGE"):
+        try:
+            memory.madvise(mmap.MADV_HUGEPAGE)
+        except OSError:
+            pass  # a kernel without huge pages; ordinary ones will do
+    return memory
+
+
+def _unmap(views: list[NDArray[Any]], memory: mmap.mmap) -> None:
+    views.clear()
+    memory.close()
+
+
+def aligned_words(count: int) -> NDArray[np.int64]:
+    """`count` zero words that start on a cache line."""
+    words = np.zeros(count + _LINE_WORDS, np.int64)
+    start = (-words.ctypes.data % 64) // 8
+    return words[start : start + count]
+
+
+class RunContext:
+    """What one run needs for itself; contexts are pooled and reused."""
+
+    def __init__(self) -> None:
+        self.arena = Arena()
+        self.state = aligned_words(STATE_WORDS)
+        self.state_address: int = self.state.ctypes.data
+        self.table = aligned_words(0)
+        self.table_address = 0
+
+    def reserve(self, arena_bytes: int, table_words: int) -> None:
+        """Have room for a run of these sizes."""
+        self.arena.reserve(arena_bytes)
+        if len(self.table) < table_words:
+            self.table = aligned_words(table_words)
+            self.table_address = self.table.ctypes.data
+
+    def close(self) -> None:
+        """Give the arena back."""
+        self.arena.close()

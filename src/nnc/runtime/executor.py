@@ -1,0 +1,347 @@
+"""A compiled model that can be run: inputs are checked, bound, and run natively."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import threading
+import time
+import weakref
+from collections import deque, namedtuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from types import TracebackType
+from typing import Any, Final, Protocol, Self, cast
+
+import numpy as np
+
+from nnc.errors import Cancelled, CompileError, InputError, OutOfMemory, RunError
+from nnc.runtime.arena import RunContext
+from nnc.runtime.artifact import Plan, Weight
+from nnc.runtime.info import Info, KernelInfo, PhaseInfo
+from nnc.runtime.shapes import ShapePlanner, ShapeState, base_values
+from nnc.runtime.specs import Array, TensorSpec, as_array, dtype_named, spec_of
+from nnc.runtime.state import StateWord, error_for
+
+_ENTRY: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
+"""Calls through it release the GIL."""
+
+_LONG_RUN_SECONDS: Final = 0.5
+_POLL_SECONDS: Final = 0.1
+
+
+class Code(Protocol):
+    """Loaded machine code."""
+
+    def address(self, symbol: str) -> int:
+        """Where a function is."""
+        ...
+
+    def close(self) -> None:
+        """Free the code."""
+        ...
+
+
+@dataclass
+class _Resources:
+    """What a model has to give back; held apart from it so that a finalizer can."""
+
+    code: Code | None
+    contexts: deque[RunContext]
+
+    def close(self) -> None:
+        """Free code and arenas."""
+        while self.contexts:
+            self.contexts.pop().close()
+        if self.code is not None:
+            self.code.close()
+
+
+class CompiledModel:
+    """
+    A compiled network.
+
+    Call it with the inputs by position or by name; the result is one array, or a named
+    tuple of arrays in the order of `outputs`. Inputs are numpy arrays or anything that
+    numpy can view (`__array__`, `__dlpack__`) of exactly the declared dtype; C-contiguous
+    ones are read in place, others are copied once. Outputs are fresh arrays. Several
+    threads may run one model at the same time.
+
+    Example::
+
+        exe = nnc.compile("model.onnx")
+        probabilities = exe(image)
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        weights: Mapping[str, Array],
+        code: Code,
+        info: Info,
+    ) -> None:
+        """Bind a plan to its weights (kept, not copied) and its code."""
+        self.inputs: tuple[TensorSpec, ...] = tuple(spec_of(t) for t in plan.inputs)
+        """The inputs, in order."""
+        self.outputs: tuple[TensorSpec, ...] = tuple(spec_of(t) for t in plan.outputs)
+        """The outputs, in order."""
+        self._plan = plan
+        self._weights = [_bound(w, weights) for w in plan.weights]
+        self._info = info
+        self._entry = _ENTRY(code.address(plan.entry))
+        self._planner = ShapePlanner(
+            plan, self.inputs, [w.ctypes.data for w in self._weights]
+        )
+        self._contexts: deque[RunContext] = deque()
+        resources = _Resources(code, self._contexts)
+        self._finalizer = weakref.finalize(self, resources.close)
+        self._active = 0
+        self._lock = threading.Lock()
+        self._last_seconds = 0.0
+
+    # ---- running
+
+    def __call__(self, *args: object, **kwargs: object) -> Any:  # one array or a tuple
+        """
+        Run the network.
+
+        Raises:
+            InputError: the inputs do not fit the model; nothing was run.
+            RunError: the data made an op fail; names the source node.
+        """
+        outputs = self._run(self._in_order(args, kwargs))
+        return outputs[0] if len(outputs) == 1 else self._result_type(*outputs)
+
+    def run(
+        self, names: Sequence[str] | None, feeds: Mapping[str, object]
+    ) -> list[Array]:
+        """
+        The outputs called `names`, or all for None, as ONNX Runtime returns them.
+
+        Raises:
+            InputError: the inputs do not fit the model, or there is no such output.
+            RunError: the data made an op fail; names the source node.
+        """
+        order = [spec.name for spec in self.outputs]
+        wanted = order if names is None else list(names)
+        for name in wanted:
+            if name not in order:
+                raise InputError(
+                    f"the model has no output '{name}'; it has: {', '.join(order)}"
+                )
+        outputs = dict(zip(order, self._run(self._in_order((), feeds)), strict=True))
+        return [outputs[name] for name in wanted]
+
+    def prepare(self, shapes: Mapping[str, Sequence[int]]) -> None:
+        """
+        Plan the arena for inputs of these shapes, which their first run else does.
+
+        Raises:
+            InputError: the shapes do not fit the model.
+        """
+        arrays: list[Array] = []
+        for shape, spec in zip(self._in_order((), shapes), self.inputs, strict=True):
+            sizes = tuple(cast("Sequence[int]", shape))
+            if len(sizes) != len(spec.shape) or min(sizes, default=0) < 0:
+                raise InputError(
+                    f"input '{spec.name}': {list(sizes)} is no shape for {spec}"
+                )
+            # Planning looks at shapes only: no memory stands behind these arrays.
+            arrays.append(np.broadcast_to(np.empty((), spec.dtype), sizes))
+        self._planner.state(arrays)
+
+    def _in_order(
+        self, args: Sequence[object], named: Mapping[str, object]
+    ) -> list[object]:
+        names = self._input_names
+        if len(args) > len(names):
+            raise InputError(
+                f"the model has {len(names)} inputs ({', '.join(names)}), "
+                f"got {len(args)}"
+            )
+        if not named and len(args) == len(names):
+            return list(args)
+        values = dict(zip(names, args, strict=False))
+        for name, value in named.items():
+            if name in values:
+                raise InputError(f"input '{name}' is given twice")
+            if name not in names:
+                raise InputError(
+                    f"the model has no input '{name}'; it has: {', '.join(names)}"
+                )
+            values[name] = value
+        missing = [f"'{name}'" for name in names if name not in values]
+        if missing:
+            raise InputError(
+                f"input{'s' if len(missing) > 1 else ''} {', '.join(missing)} missing"
+            )
+        return [values[name] for name in names]
+
+    def _run(self, values: Sequence[object]) -> list[Array]:
+        arrays = [as_array(v, s) for v, s in zip(values, self.inputs, strict=True)]
+        state = self._planner.state(arrays)
+        try:
+            outputs = [
+                np.empty(shape, spec.dtype)
+                for shape, spec in zip(state.output_shapes, self.outputs, strict=True)
+            ]
+        except (MemoryError, ValueError) as error:
+            raise OutOfMemory(f"cannot allocate the outputs: {error}") from error
+        context = self._borrow()
+        try:
+            self._launch(context, state, arrays, outputs)
+        finally:
+            self._give_back(context)
+        return outputs
+
+    def _launch(
+        self,
+        context: RunContext,
+        state: ShapeState,
+        inputs: Sequence[Array],
+        outputs: Sequence[Array],
+    ) -> None:
+        """Fill the table and call the code."""
+        words = len(state.table)
+        context.reserve(state.packing.size, words)
+        bases = base_values(
+            context.state_address, context.arena.address, inputs, outputs
+        )
+        np.add(
+            state.table, bases.take(self._planner.bases), out=context.table[:words]
+        )
+        context.state[:] = 0
+        self._call(context)
+        if error := int(context.state[StateWord.ERROR]):
+            launch = self._plan.launches[int(context.state[StateWord.LAUNCH])]
+            raise error_for(error, launch.node)
+        if context.state[StateWord.CANCEL]:
+            raise Cancelled("the run was interrupted")
+
+    def _call(self, context: RunContext) -> None:
+        """
+        Call the native code, in this thread unless that would keep Ctrl-C waiting.
+
+        Python handles signals in the main thread, between calls of native code. So if
+        runs take long, the main thread leaves them to a helper and watches.
+        """
+        arguments = (context.state_address, context.table_address)
+        is_main = threading.current_thread() is threading.main_thread()
+        started = time.perf_counter()
+        if self._last_seconds < _LONG_RUN_SECONDS or not is_main:
+            self._entry(*arguments)
+        else:
+            helper = threading.Thread(target=self._entry, args=arguments)
+            helper.start()
+            try:
+                while helper.is_alive():
+                    helper.join(_POLL_SECONDS)
+            except BaseException:
+                context.state[StateWord.CANCEL] = 1
+                helper.join()
+                raise
+        self._last_seconds = time.perf_counter() - started
+
+    def _borrow(self) -> RunContext:
+        with self._lock:
+            if not self._finalizer.alive:
+                raise RunError("the compiled model is closed")
+            self._active += 1
+        try:
+            return self._contexts.pop()
+        except IndexError:
+            return RunContext()
+
+    def _give_back(self, context: RunContext) -> None:
+        self._contexts.append(context)
+        with self._lock:
+            self._active -= 1
+
+    # ---- what it is
+
+    @property
+    def info(self) -> Info:
+        """What was compiled, what that cost, and what runs have needed so far."""
+        largest = self._planner.largest
+        return replace(
+            self._info,
+            arena_bytes=largest.size,
+            arena_bound_bytes=largest.lower_bound,
+            shapes_planned=self._planner.planned,
+        )
+
+    def set_phases(self, phases: Sequence[PhaseInfo]) -> None:
+        """Record how long the compilation took."""
+        self._info = replace(self._info, phases=tuple(phases))
+
+    @cached_property
+    def _input_names(self) -> list[str]:
+        return [spec.name for spec in self.inputs]
+
+    @cached_property
+    def _result_type(self) -> Callable[..., tuple[Array, ...]]:
+        names = [re.sub(r"\W", "_", spec.name) for spec in self.outputs]
+        # Names that are no identifiers, and doubles, become _0, _1, ...
+        return namedtuple("Outputs", names, rename=True)  # noqa: PYI024 # names are data
+
+    def __repr__(self) -> str:
+        inputs = ", ".join(map(str, self.inputs))
+        outputs = ", ".join(map(str, self.outputs))
+        return f"<CompiledModel ({inputs}) -> ({outputs}) for {self._info.target}>"
+
+    # ---- ending
+
+    def close(self) -> None:
+        """
+        Free code and arenas; doing it twice is fine, running afterwards is an error.
+
+        Raises:
+            CompileError: a run is going on in another thread.
+        """
+        with self._lock:
+            if self._active:
+                raise CompileError("cannot close a model while it runs")
+            self._finalizer()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _bound(weight: Weight, arrays: Mapping[str, Array]) -> Array:
+    """The bytes of a weight, as the code reads them."""
+    array = arrays.get(weight.name)
+    if array is None:
+        raise CompileError(f"weight '{weight.name}' is missing")
+    expected = dtype_named(weight.dtype)
+    if array.dtype != expected or array.shape != weight.shape:
+        raise CompileError(
+            f"weight '{weight.name}' should be {expected}{list(weight.shape)}, "
+            f"got {array.dtype}{list(array.shape)}"
+        )
+    return np.require(array, requirements=("C", "A"))
+
+
+def kernel_infos(plan: Plan) -> tuple[KernelInfo, ...]:
+    """A row for each kernel of a plan, in order of their first launches."""
+    rows: list[KernelInfo] = []
+    for kernel in plan.kernels:
+        launches = [n for n in plan.launches if n.kernel == kernel.name]
+        rows.append(
+            KernelInfo(
+                name=kernel.name,
+                schedule=launches[0].schedule if launches else "",
+                ops=kernel.ops,
+                sources=tuple(dict.fromkeys(n.node for n in launches if n.node)),
+                launches=len(launches),
+            )
+        )
+    return tuple(rows)

@@ -1,0 +1,220 @@
+"""
+From the shapes of the inputs to everything a run needs: sizes, offsets, slot table.
+
+All expressions of a plan are evaluated in one call; the result is kept for each
+combination of input shapes, so that this happens once a shape.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnc.errors import InputError
+from nnc.runtime.arena_packing import ArenaPacker, Packing, aligned
+from nnc.runtime.artifact import Plan
+from nnc.runtime.specs import Array, TensorSpec, check_sizes
+from nnc.symbolic import compile_dims, parse_dim
+
+Shapes: TypeAlias = tuple[tuple[int, ...], ...]
+
+MAX_REMEMBERED: Final = 64
+"""Shapes that are kept; the one used longest ago is dropped."""
+
+_MAX_VALUE: Final = 1 << 62
+
+
+@dataclass(frozen=True)
+class ShapeState:
+    """What one combination of input shapes needs."""
+
+    table: NDArray[np.int64]
+    """Task counts and slots of all launches, relative to their bases."""
+    output_shapes: tuple[tuple[int, ...], ...]
+    packing: Packing
+
+
+class ShapePlanner:
+    """Makes and remembers the states of a plan."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        inputs: Sequence[TensorSpec],
+        weight_addresses: Sequence[int],
+    ) -> None:
+        self._plan = plan
+        self._inputs = inputs
+        self._lock = threading.Lock()
+        self._states: OrderedDict[Shapes, ShapeState] = OrderedDict()
+        self._packer = ArenaPacker([(a.first, a.last) for a in plan.allocations])
+        names = [s.name for s in plan.symbols]
+        self._evaluate = compile_dims([parse_dim(e) for e in plan.exprs], names)
+        self.bases, self._exprs, self._addresses, self._arena_slots = _layout(
+            plan, weight_addresses
+        )
+        self.planned = 0
+        self.largest = Packing((), 0, 0)
+        """Of all shapes so far."""
+
+    def state(self, arrays: Sequence[Array]) -> ShapeState:
+        """
+        The state for inputs of these shapes.
+
+        Raises:
+            InputError: the shapes do not fit the model.
+        """
+        key = tuple([a.shape for a in arrays])
+        state = self._states.get(key)
+        if state is not None:
+            return state
+        state = self._make(arrays)
+        with self._lock:
+            self._states[key] = state
+            if len(self._states) > MAX_REMEMBERED:
+                self._states.popitem(last=False)
+            self.planned += 1
+            if state.packing.size >= self.largest.size:
+                self.largest = state.packing
+        return state
+
+    def _make(self, arrays: Sequence[Array]) -> ShapeState:
+        for array, spec in zip(arrays, self._inputs, strict=True):
+            check_sizes(array, spec)
+        plan = self._plan
+        sizes = {s.name: arrays[s.input].shape[s.axis] for s in plan.symbols}
+        self._check_symbols(arrays, sizes)
+        try:
+            values = self._evaluate(*sizes.values())
+        except ZeroDivisionError as error:
+            raise InputError(
+                f"{_sizes_text(sizes)}: a size of the model is divided by zero"
+            ) from error
+        self._check(values, sizes)
+        packing = self._pack([values[a.nbytes] for a in plan.allocations])
+        table = np.array(values, np.int64)[self._exprs] + self._addresses
+        for slot, allocation in self._arena_slots:
+            table[slot] += packing.offsets[allocation]
+        return ShapeState(
+            table=table,
+            output_shapes=tuple(
+                tuple(values[e] for e in tensor.exprs) for tensor in plan.outputs
+            ),
+            packing=packing,
+        )
+
+    def _pack(self, sizes: Sequence[int]) -> Packing:
+        packing = self._packer.pack([max(0, s) for s in sizes])
+        fixed = [a.offset for a in self._plan.allocations]
+        offsets = tuple(o for o in fixed if o is not None)
+        if len(offsets) < len(fixed) or offsets == packing.offsets:
+            return packing
+        # The program's text says where the buffers lie.
+        ends = (o + aligned(s) for o, s in zip(offsets, sizes, strict=True))
+        return Packing(offsets, max(ends, default=0), packing.lower_bound)
+
+    def _check_symbols(self, arrays: Sequence[Array], sizes: Mapping[str, int]) -> None:
+        sources = {s.name: s for s in self._plan.symbols}
+        for index, (array, spec) in enumerate(
+            zip(arrays, self._inputs, strict=True)
+        ):
+            for axis, dim in enumerate(spec.shape):
+                if isinstance(dim, int):
+                    continue
+                expected = parse_dim(dim).evaluate(sizes)
+                if array.shape[axis] == expected:
+                    continue
+                where = ", ".join(
+                    f"{name} = {sizes[name]} (axis {sources[name].axis} of "
+                    f"'{self._inputs[sources[name].input].name}')"
+                    for name in sorted(parse_dim(dim).symbols)
+                )
+                raise InputError(
+                    f"input '{self._inputs[index].name}': axis {axis} has size "
+                    f"{array.shape[axis]}, but {dim} is {expected}: {where}"
+                )
+
+    def _check(self, values: Sequence[int], sizes: Mapping[str, int]) -> None:
+        plan = self._plan
+        for check in plan.sizes:
+            if values[check.expr] < 0:
+                raise InputError(
+                    f"{_sizes_text(sizes)}: the input is too small: node "
+                    f"'{check.node}' has a size of {values[check.expr]} "
+                    f"({plan.exprs[check.expr]})"
+                )
+        for constraint in plan.constraints:
+            lhs, rhs = values[constraint.lhs], values[constraint.rhs]
+            if lhs != rhs:
+                raise InputError(
+                    f"{_sizes_text(sizes)}: node '{constraint.node}' needs "
+                    f"{plan.exprs[constraint.lhs]} = {plan.exprs[constraint.rhs]}, but "
+                    f"these are {lhs} and {rhs}"
+                )
+        if max((abs(v) for v in values), default=0) > _MAX_VALUE:
+            raise InputError(f"{_sizes_text(sizes)}: the sizes are too large")
+
+
+def _sizes_text(sizes: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} = {size}" for name, size in sizes.items()) or "inputs"
+
+
+def _layout(
+    plan: Plan, weight_addresses: Sequence[int]
+) -> tuple[
+    NDArray[np.intp], NDArray[np.intp], NDArray[np.int64], list[tuple[int, int]]
+]:
+    """
+    The table's columns: base, expression and fixed address of every word.
+
+    Bases count as `base_values` lists them. Also the words that point into the arena,
+    with their allocations.
+    """
+    first_input = 3
+    first_output = first_input + len(plan.inputs)
+    starts = {"state": 1, "arena": 2, "input": first_input, "output": first_output}
+    bases: list[int] = []
+    exprs: list[int] = []
+    addresses: list[int] = []
+    arena: list[tuple[int, int]] = []
+    for launch in plan.launches:
+        bases.append(0)
+        exprs.append(launch.tasks)
+        addresses.append(0)
+        for slot in launch.slots:
+            start = starts.get(slot.base, 0)
+            is_numbered = slot.base in ("input", "output")
+            if slot.base == "arena":
+                arena.append((len(bases), slot.index))
+            bases.append(start + slot.index if is_numbered else start)
+            exprs.append(slot.expr)
+            is_weight = slot.base == "weight"
+            addresses.append(weight_addresses[slot.index] if is_weight else 0)
+    return (
+        np.array(bases, np.intp),
+        np.array(exprs, np.intp),
+        np.array(addresses, np.int64),
+        arena,
+    )
+
+
+def base_values(
+    state: int, arena: int, inputs: Sequence[Any], outputs: Sequence[Any]
+) -> NDArray[np.int64]:
+    """The addresses that table words count from, in the order of `_layout`."""
+    return np.array(
+        [
+            0,
+            state,
+            arena,
+            *[a.ctypes.data for a in inputs],
+            *[a.ctypes.data for a in outputs],
+        ],
+        np.int64,
+    )

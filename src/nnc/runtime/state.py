@@ -1,0 +1,46 @@
+"""The run state: a few words that native code and executor share during a run."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final
+
+from nnc.errors import DivisionByZero, IndexOutOfRange, RunError
+
+
+class StateWord(IntEnum):
+    """The positions of the words."""
+
+    CANCEL = 0
+    """Not zero: stop at the next opportunity."""
+    ERROR = 1
+    """An `ErrorCode`, or zero."""
+    SITE = 2
+    """Which check of the kernel failed."""
+    DETAIL = 3
+    """A number that goes with the error."""
+    LAUNCH = 4
+    """The launch that runs, or failed."""
+
+
+STATE_WORDS: Final = 8
+"""One cache line."""
+
+
+class ErrorCode(IntEnum):
+    """What a kernel can find wrong with the data."""
+
+    INDEX_OUT_OF_RANGE = 1
+    DIVISION_BY_ZERO = 2
+
+
+_ERRORS: Final[dict[int, tuple[type[RunError], str]]] = {
+    ErrorCode.INDEX_OUT_OF_RANGE: (IndexOutOfRange, "an index is outside of its axis"),
+    ErrorCode.DIVISION_BY_ZERO: (DivisionByZero, "an integer was divided by zero"),
+}
+
+
+def error_for(code: int, node: str) -> RunError:
+    """The exception for an error word, naming the source node."""
+    kind, text = _ERRORS.get(code, (RunError, f"the kernel reported error {code}"))
+    return kind(f"{text} (node '{node}')" if node else text)

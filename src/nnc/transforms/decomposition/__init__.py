@@ -1,0 +1,1 @@
+"""How `decompose-nn` takes ops apart, one file a group of ops."""

@@ -1,0 +1,1 @@
+"""The parts of `form-dispatches`: grouping ops, then building the regions."""

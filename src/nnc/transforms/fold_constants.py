@@ -1,0 +1,189 @@
+"""
+Evaluate ops on constants while compiling, through the reference interpreter.
+
+Before::
+
+    %w = nn.weight "conv1.w" : tensor<64x3x7x7xf32>
+    %0 = nn.transpose %w {permutation = array<i64: 2, 3, 1, 0>} : (...) -> (...)
+
+After::
+
+    %0 = nn.weight "conv1.w.transpose" : tensor<7x7x3x64xf32>
+
+Postcondition: no op has only constant operands, but those that were left on purpose:
+ops on weights without data, results above `max_bytes`, ops that fail, and repetition
+(`nn.broadcast` and `nn.iota` cost nothing as views, but memory as weights).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.dialects.func import FuncOp
+from xdsl.ir import Block, Operation, SSAValue, Use
+from xdsl.passes import ModulePass
+from xdsl.traits import IsTerminator
+
+from nnc.context import weights_of
+from nnc.dialects.nn.base import LOCATION, copy_location
+from nnc.dialects.nn.constants import constant_value, make_constant
+from nnc.dialects.nn.conv import ConvOp, ConvTransposeOp
+from nnc.dialects.nn.elementwise import ELEMENTWISE_OPS
+from nnc.dialects.nn.linear import MatmulOp
+from nnc.dialects.nn.movement import BroadcastOp, IotaOp
+from nnc.dialects.nn.structure import (
+    MAX_INLINE_ELEMENTS,
+    ConstantOp,
+    WeightOp,
+)
+from nnc.dialects.nn.types import ShapeAttr, bit_width, element_type_of, static_shape
+from nnc.errors import RunError
+from nnc.interpreters.nn import evaluate_op, has_reference
+from nnc.weights import Array, WeightStore
+
+
+@dataclass(frozen=True)
+class FoldConstantsPass(ModulePass):
+    """Replaces ops on constants by their results."""
+
+    name = "fold-constants"
+
+    max_bytes: int = 64 << 20
+    """Results of more bytes are computed when the model runs."""
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        """Fold in every function."""
+        for function in op.walk():
+            if isinstance(function, FuncOp) and not function.is_declaration:
+                for block in function.body.blocks:
+                    _Folder(weights_of(ctx), self.max_bytes).run(block)
+
+
+class _Folder:
+    """Evaluates forwards, then replaces backwards what is needed as a constant."""
+
+    def __init__(self, weights: WeightStore, max_bytes: int) -> None:
+        self.weights = weights
+        self.max_bytes = max_bytes
+        self.known: dict[SSAValue, Array] = {}
+        self.names: dict[SSAValue, str] = {}
+        """Resources that values were made from, where there was one."""
+        self.extents: dict[SSAValue, int] = {}
+        """Elements of the constants that values were made from."""
+
+    def run(self, block: Block) -> None:
+        folded = [op for op in block.ops if self.fold(op)]
+        for op in reversed(folded):
+            self.replace(op)
+        for op in list(block.ops):
+            if isinstance(op, ConstantOp | WeightOp) and not op.result.uses:
+                op.detach()
+                op.erase()
+
+    def fold(self, op: Operation) -> bool:
+        """Whether the results of `op` are now known and may replace it."""
+        if isinstance(op, ConstantOp | WeightOp):
+            self.remember(op, op.result)
+            return False
+        if op.has_trait(IsTerminator) or not has_reference(op) or depends_on_sizes(op):
+            return False
+        if any(o not in self.known for o in op.operands) or not self.fits(op):
+            return False
+        try:
+            results = evaluate_op(op, [self.known[o] for o in op.operands])
+        except RunError:
+            # Raised again when the model runs, if control ever gets there.
+            return False
+        root = next((self.names[o] for o in op.operands if o in self.names), None)
+        extent = sum(self.extents[o] for o in op.operands)
+        for value, array in zip(op.results, results, strict=True):
+            self.known[value], self.extents[value] = array, extent
+            if root is not None:
+                self.names[value] = root
+        return True
+
+    def remember(self, op: ConstantOp | WeightOp, value: SSAValue) -> None:
+        array = constant_value(value, self.weights)
+        if array is not None:
+            self.known[value], self.extents[value] = array, array.size
+        if isinstance(op, WeightOp):
+            self.names[value] = op.resource.data
+
+    def fits(self, op: Operation) -> bool:
+        """Whether the results have known sizes within the bound.
+
+        Rearranged weights may be as large as they are, packed ones a little larger.
+        """
+        if any(is_weight_operand(use) for result in op.results for use in result.uses):
+            return all(static_shape(r) is not None for r in op.results)
+        total = 0
+        for result in op.results:
+            shape = static_shape(result)
+            if shape is None:
+                return False
+            total += math.prod(shape) * bit_width(element_type_of(result)) // 8
+        known = sum(self.known[o].nbytes for o in op.operands)
+        return total <= max(self.max_bytes, 2 * known)
+
+    def replace(self, op: Operation) -> None:
+        """Put constants in the place of `op`, whose users were replaced before it."""
+        if any(r.uses for r in op.results) and self.repeats(op):
+            return
+        block = op.parent
+        assert block is not None
+        for result in op.results:
+            if not result.uses:
+                continue
+            constants = self.constant_for(op, result)
+            copy_location(op, *constants)
+            block.insert_ops_before(constants, op)
+            result.replace_all_uses_with(constants[-1].results[0])
+        op.detach()
+        op.erase()
+
+    def constant_for(self, op: Operation, value: SSAValue) -> list[Operation]:
+        """Ops of which the last one gives the known value of `value`."""
+        array = self.known[value]
+        if (
+            isinstance(op, ELEMENTWISE_OPS)
+            and array.size > max(MAX_INLINE_ELEMENTS, self.extents[value])
+            and np.all(array == array.reshape(-1)[0])
+        ):
+            scalar = make_constant(array.reshape(-1)[:1].reshape(()), "", self.weights)
+            return [scalar, BroadcastOp(scalar, array.shape)]
+        return [make_constant(array, self.name_for(op, value), self.weights)]
+
+    def repeats(self, op: Operation) -> bool:
+        """Whether `op` only repeats elements, and is better kept as a view."""
+        return (
+            isinstance(op, BroadcastOp | IotaOp)
+            and self.known[op.result].size > MAX_INLINE_ELEMENTS
+            and not any(is_weight_operand(use) for use in op.result.uses)
+        )
+
+    def name_for(self, op: Operation, value: SSAValue) -> str:
+        kind = op.name.removeprefix("nn.")
+        location = op.attributes.get(LOCATION)
+        source = location.data if isinstance(location, StringAttr) else None
+        root = self.names.get(value, source)
+        return kind if root is None else f"{root}.{kind}"
+
+
+def is_weight_operand(use: Use) -> bool:
+    """Whether a contraction reads a value as its weights, which kernels want as memory."""
+    return use.index == 1 and isinstance(
+        use.operation, ConvOp | ConvTransposeOp | MatmulOp
+    )
+
+
+def depends_on_sizes(op: Operation) -> bool:
+    """Whether a property of `op` names a symbol (result types are looked at apart)."""
+    return any(
+        isinstance(attribute, ShapeAttr) and attribute.ints is None
+        for inner in op.walk()
+        for attribute in inner.properties.values()
+    )
