@@ -123,9 +123,7 @@ class Module:
 
     # ---- meaning
 
-    def interpret(
-        self, inputs: Sequence[Array] | Mapping[str, Array]
-    ) -> list[Array]:
+    def interpret(self, inputs: Sequence[Array] | Mapping[str, Array]) -> list[Array]:
         """
         What the network gives for `inputs`, by the reference interpreter in numpy.
 
@@ -193,4 +191,3 @@ def verify(module: Module, after: str) -> None:
         module.ir.verify()
     except (DiagnosticException, VerifyException) as error:
         raise VerifyError(f"the module is not valid after {after}: {error}") from error
-

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp, StringAttr
 from xdsl.dialects.func import FuncOp, ReturnOp
-from xdsl.ir import Attribute, Block, Operation, Region
-from xdsl.irdl import IRDLOperation, VarOperandDef
+from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
+from xdsl.irdl import IRDLOperation, OptOperandDef, VarOperandDef
 
 from nnc import verification
 from nnc.dialects.nn.dtypes import element_type_for
@@ -112,15 +112,20 @@ def one_op_module(
     **properties: Any,
 ) -> ModuleOp:
     """A module whose `@main` is one op on its arguments."""
-    definition = op_class.get_irdl_definition()
-    variadic = any(isinstance(d, VarOperandDef) for _, d in definition.operands)
+    operands = op_class.get_irdl_definition().operands
 
     def build(block: Block) -> list[Operation]:
-        arguments = list(block.args)
         make = cast("Callable[..., Operation]", op_class)
-        if variadic:
-            return [make(arguments, **properties)]
-        return [make(*arguments, **properties)]
+        if any(type(d) is VarOperandDef for _, d in operands):
+            return [make(list(block.args), **properties)]
+        # Builders take optional operands by name.
+        positional: list[SSAValue] = []
+        for (name, kind), argument in zip(operands, block.args, strict=False):
+            if isinstance(kind, OptOperandDef):
+                properties[name] = argument
+            else:
+                positional.append(argument)
+        return [make(*positional, **properties)]
 
     return module_of(build, input_types)
 

@@ -109,19 +109,34 @@ class LoweredDispatch:
         state: Array | None = None,
     ) -> None:
         """Call the kernel on memory."""
+        self.prepare(addresses, symbols, splits, state)()
+
+    def prepare(
+        self,
+        addresses: Sequence[int],
+        symbols: Mapping[str, int] | None = None,
+        splits: int = 1,
+        state: Array | None = None,
+    ) -> Callable[[], None]:
+        """A function that runs the kernel on memory."""
         assert self.launch is not None
         assert self.code is not None
-        dims = [d.evaluate(symbols) for d in self.launch.dims.dims]
-        tasks = self.launch.task_count.evaluate(symbols)
+        sizes = symbols or {}
+        dims = [d.evaluate(sizes) for d in self.launch.dims.dims]
+        tasks = self.launch.task_count.evaluate(sizes)
         run_state = np.zeros(8, np.int64) if state is None else state
         table = np.array([run_state.ctypes.data, *addresses, *dims], np.int64)
         function = ctypes.CFUNCTYPE(
             None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64
         )(self.code.address("kernel"))
         bounds = [tasks * i // splits for i in range(splits + 1)]
-        for begin, end in zip(bounds, bounds[1:], strict=False):
-            if begin < end:
+        ranges = [r for r in zip(bounds, bounds[1:], strict=False) if r[0] < r[1]]
+
+        def run() -> None:
+            for begin, end in ranges:
                 function(table.ctypes.data, begin, end)
+
+        return run
 
 
 class _Memory:

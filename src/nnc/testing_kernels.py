@@ -9,6 +9,8 @@ from __future__ import annotations
 import ctypes
 import mmap
 from collections.abc import Callable, Iterable, Sequence
+from types import TracebackType
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -146,3 +148,18 @@ class NativeKernels:
         )(self.code.address(name))
         function(table.ctypes.data, begin, end)
         return [b.read() for b in buffers]
+
+    def close(self) -> None:
+        """Unload the code."""
+        self.code.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

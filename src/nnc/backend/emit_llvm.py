@@ -99,12 +99,21 @@ class _FunctionPrinter:
         self.names: dict[SSAValue, str] = {}
         self.lines: list[str] = []
         self.labels: dict[Block, str] = {}
+        self._types: dict[int, tuple[str, Attribute]] = {}
         self.declared = declared
         """Declarations of the intrinsics used so far."""
 
+    def type_text(self, type: Attribute) -> str:
+        """LLVM's spelling of a type, found by identity: hashing types is slow."""
+        known = self._types.get(id(type))
+        if known is None:
+            known = (type_text(type), type)
+            self._types[id(type)] = known
+        return known[0]
+
     def typed(self, value: SSAValue) -> str:
         """Type and name of an operand."""
-        return f"{type_text(value.type)} {self.names[value]}"
+        return f"{self.type_text(value.type)} {self.names[value]}"
 
     def args(self, values: Iterable[SSAValue]) -> str:
         """Call arguments."""
@@ -164,7 +173,7 @@ class _FunctionPrinter:
                 for source, values in edges
             )
             self.lines.append(
-                f"  {self.names[arg]} = phi {type_text(arg.type)} {sources}"
+                f"  {self.names[arg]} = phi {self.type_text(arg.type)} {sources}"
             )
 
 
@@ -213,30 +222,34 @@ def _binary(word: str) -> Printer:
 
 def _wrapping(word: str) -> Printer:
     def print_op(p: _FunctionPrinter, op: llvm.ArithmeticBinOpOverflow) -> str:
-        flags = op.overflowFlags
+        lhs, rhs = op.operands
         text = word
-        if flags is not None and flags.value.data:
+        flags = op.properties.get("overflowFlags")
+        if isinstance(flags, IntegerAttr) and flags.value.data:
             words = llvm.OverflowAttr.from_int(flags.value.data).data
             text += "".join(f" {flag.value}" for flag in words)
-        return f"{text} {p.typed(op.lhs)}, {p.names[op.rhs]}"
+        return f"{text} {p.typed(lhs)}, {p.names[rhs]}"
 
     return print_op
 
 
 def _cast(word: str) -> Printer:
     def print_op(p: _FunctionPrinter, op: Operation) -> str:
-        return f"{word} {p.typed(op.operands[0])} to {type_text(op.results[0].type)}"
+        (arg,) = op.operands
+        return f"{word} {p.typed(arg)} to {p.type_text(op.results[0].type)}"
 
     return print_op
 
 
 def _icmp(p: _FunctionPrinter, op: llvm.ICmpOp) -> str:
     predicate = llvm.ICmpPredicateFlag.from_int(op.predicate.value.data).value
-    return f"icmp {predicate} {p.typed(op.lhs)}, {p.names[op.rhs]}"
+    lhs, rhs = op.operands
+    return f"icmp {predicate} {p.typed(lhs)}, {p.names[rhs]}"
 
 
 def _fcmp(p: _FunctionPrinter, op: llvmx.FCmpOp) -> str:
-    return f"fcmp {op.predicate.data} {p.typed(op.lhs)}, {p.names[op.rhs]}"
+    lhs, rhs = op.operands
+    return f"fcmp {op.predicate.data} {p.typed(lhs)}, {p.names[rhs]}"
 
 
 def _fcmp_scalar(p: _FunctionPrinter, op: llvm.FCmpOp) -> str:
@@ -249,14 +262,15 @@ def _select(p: _FunctionPrinter, op: Operation) -> str:
 
 
 def _gep(p: _FunctionPrinter, op: llvm.GEPOp) -> str:
-    dynamic = iter(op.ssa_indices)
+    ptr, *dynamic = op.operands
+    remaining = iter(dynamic)
     indices = [
-        p.typed(next(dynamic)) if raw == llvm.GEP_USE_SSA_VAL else f"i32 {raw}"
+        p.typed(next(remaining)) if raw == llvm.GEP_USE_SSA_VAL else f"i32 {raw}"
         for raw in op.rawConstantIndices.iter_values()
     ]
-    word = "getelementptr inbounds" if op.inbounds is not None else "getelementptr"
-    element = type_text(op.elem_type)
-    return f"{word} {element}, {p.typed(op.ptr)}, {', '.join(indices)}"
+    inbounds = "inbounds " if "inbounds" in op.properties else ""
+    element = p.type_text(op.properties["elem_type"])
+    return f"getelementptr {inbounds}{element}, {p.typed(ptr)}, {', '.join(indices)}"
 
 
 _ORDERINGS = dict(llvm.ATOMIC_ORDERING_KEYWORDS)
@@ -267,17 +281,18 @@ def _alignment(op: llvm.LoadOp | llvm.StoreOp | llvm.AllocaOp) -> str:
 
 
 def _load(p: _FunctionPrinter, op: llvm.LoadOp) -> str:
-    type = type_text(op.dereferenced_value.type)
+    (ptr,) = op.operands
+    type = p.type_text(op.results[0].type)
     ordering = op.ordering.value.data
     if ordering:
         word = _ORDERINGS[ordering]
-        return f"load atomic {type}, {p.typed(op.ptr)} {word}{_alignment(op)}"
-    return f"load {type}, {p.typed(op.ptr)}{_alignment(op)}"
+        return f"load atomic {type}, {p.typed(ptr)} {word}{_alignment(op)}"
+    return f"load {type}, {p.typed(ptr)}{_alignment(op)}"
 
 
 def _store(p: _FunctionPrinter, op: llvm.StoreOp) -> str:
     ordering = op.ordering.value.data if op.ordering is not None else 0
-    operands = f"{p.typed(op.value)}, {p.typed(op.ptr)}"
+    operands = p.args(op.operands)
     if ordering:
         return f"store atomic {operands} {_ORDERINGS[ordering]}{_alignment(op)}"
     return f"store {operands}{_alignment(op)}"
@@ -294,9 +309,10 @@ def _declare(p: _FunctionPrinter, name: str, result: str, args: Iterable[str]) -
 
 def _intrinsic(p: _FunctionPrinter, op: llvm.CallIntrinsicOp) -> str:
     name = op.intrin.data
-    result = type_text(op.results[0].type) if op.results else "void"
-    _declare(p, name, result, (type_text(a.type) for a in op.args))
-    return f"call {result} @{name}({p.args(op.args)})"
+    result = p.type_text(op.results[0].type) if op.results else "void"
+    if name not in p.declared:
+        _declare(p, name, result, (p.type_text(a.type) for a in op.operands))
+    return f"call {result} @{name}({p.args(op.operands)})"
 
 
 def _call(p: _FunctionPrinter, op: llvm.CallOp) -> str:
@@ -309,7 +325,7 @@ def _call(p: _FunctionPrinter, op: llvm.CallOp) -> str:
 
 
 def _insert_element(p: _FunctionPrinter, op: llvm.InsertElementOp) -> str:
-    return f"insertelement {p.args((op.vector, op.value, op.index))}"
+    return f"insertelement {p.args(op.operands)}"
 
 
 def _extract_element(p: _FunctionPrinter, op: llvmx.ExtractElementOp) -> str:
@@ -322,7 +338,7 @@ def _shuffle(p: _FunctionPrinter, op: llvm.ShuffleVectorOp) -> str:
         mask = "zeroinitializer"
     else:
         mask = "<" + ", ".join(f"i32 {i}" for i in lanes) + ">"
-    return f"shufflevector {p.args((op.v1, op.v2))}, <{len(lanes)} x i32> {mask}"
+    return f"shufflevector {p.args(op.operands)}, <{len(lanes)} x i32> {mask}"
 
 
 def _extract_value(p: _FunctionPrinter, op: llvm.ExtractValueOp) -> str:

@@ -84,10 +84,15 @@ class _Engine:
     """One LLJIT with one library; disposed explicitly, in the right order."""
 
     def __init__(self, data: bytes) -> None:
-        self._jit = llvm.create_lljit_compiler(use_jit_link=True)
+        self._jit = llvm.create_lljit_compiler(use_jit_link=True, suppress_errors=True)
         builder = llvm.JITLibraryBuilder().add_object_img(data).add_current_process()
+        try:
+            library = builder.link(self._jit, "nnc")
+        except RuntimeError as error:
+            self._jit.close()
+            raise InternalError(f"LLVM cannot load the object code: {error}") from error
         # Closing any tracker of a library unloads it: all live as long as this does.
-        self._trackers = [builder.link(self._jit, "nnc")]
+        self._trackers = [library]
         self._addresses: dict[str, int] = {}
 
     def address(self, symbol: str) -> int:
@@ -127,7 +132,10 @@ class LoadedCode:
         try:
             return self._engine.address(symbol)
         except RuntimeError as error:
-            raise InternalError(f"the code has no function '{symbol}'") from error
+            raise InternalError(
+                f"the code has no function '{symbol}', or needs one that this process "
+                "lacks"
+            ) from error
 
     @property
     def closed(self) -> bool:

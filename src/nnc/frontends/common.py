@@ -18,7 +18,7 @@ from xdsl.utils.exceptions import VerifyException
 from nnc.analysis.known_values import KnownValues, Ratio
 from nnc.dialects import nn
 from nnc.dialects.nn import elementwise as ew
-from nnc.dialects.nn.base import LOCATION, BinaryOp, NnOp, UnaryOp
+from nnc.dialects.nn.base import LOCATION, BinaryOp, NnOp, UnaryOp, location_of
 from nnc.dialects.nn.constants import constant_value, make_constant
 from nnc.dialects.nn.dtypes import numpy_dtype
 from nnc.dialects.nn.reduction import ReduceKind
@@ -26,7 +26,9 @@ from nnc.dialects.nn.types import (
     bit_width,
     dims_of,
     element_type_of,
+    is_float,
     rank_of,
+    static_shape,
     tensor_type,
 )
 from nnc.errors import NncError
@@ -55,6 +57,9 @@ class UnsupportedError(NncError):
 class InvalidNodeError(NncError):
     """A node breaks the rules of its op; the importer adds which node it is."""
 
+
+# What turns known dims into the shape and type that a reader wants.
+_SIZE_CASTS = (nn.ReshapeOp, ew.CastOp)
 
 # Result types of these are given, not inferred, hence checked when they are built.
 _CHECKED = (
@@ -148,6 +153,56 @@ class Builder:
         """The number that a constant of one element holds, or None."""
         array = self.constant_value(value)
         return None if array is None or array.size != 1 else array.item()
+
+    def materialize_known(self) -> None:
+        """Replace shape arithmetic that other ops read as data by its known result.
+
+        Erase what nobody reads first: arithmetic that only converters asked for.
+        """
+        for op in list(self.block.ops):
+            if len(op.results) != 1 or not self._is_read_as_data(op):
+                continue
+            result = op.results[0]
+            elements = self.known_values.elements(result)
+            assert elements is not None
+            last = self.block.last_op
+            self.set_location(location_of(op))
+            value = self.known_elements(list(elements.flat), result)
+            # Built at the end, as everything; its place is before the first reader.
+            while (new_op := self.block.last_op) is not last:
+                assert new_op is not None
+                new_op.detach()
+                self.block.insert_op_before(new_op, op)
+                op = new_op
+            result.replace_all_uses_with(value)
+
+    def _is_read_as_data(self, op: Operation) -> bool:
+        """Whether a known integer that `op` computes has a reader that is not one."""
+        if isinstance(op, nn.ConstantOp | nn.WeightOp | nn.DimsOp):
+            return False
+        if isinstance(op, _SIZE_CASTS) and isinstance(op.operands[0].owner, nn.DimsOp):
+            return False
+        result = op.results[0]
+        return self._is_known_integer(result) and any(
+            not all(map(self._is_known_integer, use.operation.results))
+            or not use.operation.results
+            for use in result.uses
+        )
+
+    def _is_known_integer(self, value: SSAValue) -> bool:
+        if is_float(element_type_of(value)):
+            return False
+        return self.known_values.elements(value) is not None
+
+    def known_elements(self, dims: Sequence[Dim], like: SSAValue) -> SSAValue:
+        """Known integers with the shape and element type of `like`."""
+        shape, type_ = static_shape(like), element_type_of(like)
+        assert shape is not None
+        sizes = [v for d in dims if (v := d.as_int()) is not None]
+        if len(sizes) == len(dims):
+            array = np.array(sizes, np.int64).astype(numpy_dtype(type_))
+            return self.constant(array.reshape(shape))
+        return self.cast(self.reshape(self.dims(dims), shape), type_)
 
     # ---- shapes
 

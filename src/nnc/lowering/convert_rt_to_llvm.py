@@ -32,19 +32,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from xdsl.builder import Builder, InsertPoint
+from xdsl.builder import Builder
 from xdsl.context import Context
 from xdsl.dialects import llvm
 from xdsl.dialects.builtin import IntegerAttr, ModuleOp, StringAttr, i64
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Block, Region, SSAValue
 from xdsl.passes import ModulePass
+from xdsl.rewriter import InsertPoint
 
+from nnc.context import weights_of
 from nnc.dialects import rt
 from nnc.lowering.make_plan import make_plan
 from nnc.runtime.artifact import Plan
 from nnc.runtime.state import StateWord
-from nnc.context import weights_of
 
 PLAN = "rt.plan"
 """Module attribute with the plan's text."""
@@ -67,9 +68,7 @@ class ConvertRtToLlvmPass(ModulePass):
             if isinstance(function, FuncOp) and _is_host(function):
                 plan = make_plan(function, weights_of(ctx))
                 op.attributes[PLAN] = StringAttr(plan.to_json())
-                op.body.block.insert_ops_before(
-                    [_next_launch(), _host(plan)], function
-                )
+                op.body.block.insert_ops_before([_next_launch(), _host(plan)], function)
                 function.detach()
                 function.erase()
 

@@ -135,7 +135,10 @@ class _Planner:
     def _arguments(
         self,
     ) -> tuple[tuple[artifact.Tensor, ...], tuple[artifact.Tensor, ...]]:
-        tensors: dict[artifact.Base, list[artifact.Tensor]] = {"input": [], "output": []}
+        tensors: dict[artifact.Base, list[artifact.Tensor]] = {
+            "input": [],
+            "output": [],
+        }
         arguments = self.function.body.block.args
         for argument, attributes in zip(
             arguments, _attributes(self.function, len(arguments)), strict=True
@@ -167,7 +170,7 @@ class _Planner:
                 continue
             for axis, dim in enumerate(buffer_type_of(argument).dims):
                 text = str(dim)
-                if dim.symbols == {text}:
+                if dim.symbols == frozenset((text,)):
                     source = artifact.SymbolSource(text, memory.index, axis)
                     found.setdefault(text, source)
         return found
@@ -184,7 +187,8 @@ class _Planner:
 
     def _add_alloc(self, op: rt.AllocOp) -> None:
         self.memory[op.result] = _Memory("arena", len(self.allocations), Dim.of(0))
-        assert op.first is not None and op.last is not None, "run plan-arena first"
+        assert op.first is not None, "run plan-arena first"
+        assert op.last is not None
         self.allocations.append(
             artifact.Allocation(
                 nbytes=self.exprs.add(op.nbytes),

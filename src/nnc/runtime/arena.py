@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import weakref
+from contextlib import suppress
 from typing import Any, Final
 
 import numpy as np
@@ -23,7 +24,7 @@ class Arena:
     def __init__(self) -> None:
         self.address = 0
         self.nbytes = 0
-        self._release: weakref.finalize[[], Arena] | None = None
+        self._release: weakref.finalize[..., Arena] | None = None
 
     def reserve(self, nbytes: int) -> None:
         """
@@ -67,10 +68,9 @@ def _map(nbytes: int) -> mmap.mmap:
     # Private: what a forked child writes must not show here.
     memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if nbytes >= _HUGE_PAGE and hasattr(mmap, "MADV_HUGEPAGE"):
-        try:
+        # A kernel without huge pages refuses; ordinary ones will do.
+        with suppress(OSError):
             memory.madvise(mmap.MADV_HUGEPAGE)
-        except OSError:
-            pass  # a kernel without huge pages; ordinary ones will do
     return memory
 
 

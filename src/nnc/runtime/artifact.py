@@ -175,5 +175,10 @@ def _tensor(data: Mapping[str, Any]) -> Tensor:
 
 
 def _launch(data: Mapping[str, Any]) -> Launch:
-    slots = tuple(Slot(**s) for s in data["slots"])
-    return Launch(**{**data, "slots": slots})
+    return Launch(
+        kernel=data["kernel"],
+        tasks=data["tasks"],
+        slots=tuple(Slot(**s) for s in data["slots"]),
+        schedule=data["schedule"],
+        node=data["node"],
+    )

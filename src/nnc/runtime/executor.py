@@ -64,9 +64,9 @@ class CompiledModel:
 
     Call it with the inputs by position or by name; the result is one array, or a named
     tuple of arrays in the order of `outputs`. Inputs are numpy arrays or anything that
-    numpy can view (`__array__`, `__dlpack__`) of exactly the declared dtype; C-contiguous
-    ones are read in place, others are copied once. Outputs are fresh arrays. Several
-    threads may run one model at the same time.
+    numpy can view (`__array__`, `__dlpack__`) of exactly the declared dtype. Those that
+    are C-contiguous are read in place, others are copied once. Outputs are fresh
+    arrays. Several threads may run one model at the same time.
 
     Example::
 
@@ -208,9 +208,7 @@ class CompiledModel:
         bases = base_values(
             context.state_address, context.arena.address, inputs, outputs
         )
-        np.add(
-            state.table, bases.take(self._planner.bases), out=context.table[:words]
-        )
+        np.add(state.table, bases.take(self._planner.bases), out=context.table[:words])
         context.state[:] = 0
         self._call(context)
         if error := int(context.state[StateWord.ERROR]):
@@ -282,8 +280,9 @@ class CompiledModel:
     @cached_property
     def _result_type(self) -> Callable[..., tuple[Array, ...]]:
         names = [re.sub(r"\W", "_", spec.name) for spec in self.outputs]
-        # Names that are no identifiers, and doubles, become _0, _1, ...
-        return namedtuple("Outputs", names, rename=True)  # noqa: PYI024 # names are data
+        # Names that are no identifiers, and doubles, become _0, _1, ...; the fields are
+        # those of the model.
+        return namedtuple("Outputs", names, rename=True)  # noqa: PYI024 # pyright: ignore[reportUntypedNamedTuple] # names are data
 
     def __repr__(self) -> str:
         inputs = ", ".join(map(str, self.inputs))

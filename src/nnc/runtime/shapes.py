@@ -121,9 +121,7 @@ class ShapePlanner:
 
     def _check_symbols(self, arrays: Sequence[Array], sizes: Mapping[str, int]) -> None:
         sources = {s.name: s for s in self._plan.symbols}
-        for index, (array, spec) in enumerate(
-            zip(arrays, self._inputs, strict=True)
-        ):
+        for index, (array, spec) in enumerate(zip(arrays, self._inputs, strict=True)):
             for axis, dim in enumerate(spec.shape):
                 if isinstance(dim, int):
                     continue

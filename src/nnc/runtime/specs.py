@@ -14,6 +14,8 @@ from nnc.runtime.artifact import Tensor
 
 Array: TypeAlias = NDArray[Any]
 
+_PYTHON_VALUES: Final = frozenset({bool, int, float, list, tuple})
+
 MAX_SIZE: Final = 1 << 40
 """The largest size of one axis that a run accepts."""
 
@@ -57,9 +59,7 @@ def as_array(value: object, spec: TensorSpec) -> Array:
     Raises:
         InputError: it is no array, or of another dtype or rank.
     """
-    if not isinstance(value, np.ndarray):
-        value = _imported(value, spec)
-    array: Array = value
+    array: Array = value if isinstance(value, np.ndarray) else _imported(value, spec)
     if array.dtype != spec.dtype:
         raise InputError(
             f"input '{spec.name}': expected dtype {spec.dtype}, got {array.dtype}; "
@@ -68,7 +68,8 @@ def as_array(value: object, spec: TensorSpec) -> Array:
     if array.ndim != len(spec.shape):
         raise InputError(
             f"input '{spec.name}': expected {len(spec.shape)} axes "
-            f"({_shape_text(spec.shape)}), got {array.ndim} ({_shape_text(array.shape)})"
+            f"({_shape_text(spec.shape)}), got {array.ndim} "
+            f"({_shape_text(array.shape)})"
         )
     if not (array.flags.c_contiguous and array.flags.aligned):
         array = np.require(array, requirements=("C", "A"))
@@ -78,7 +79,7 @@ def as_array(value: object, spec: TensorSpec) -> Array:
 def _imported(value: object, spec: TensorSpec) -> Array:
     """An array from anything that numpy can read."""
     try:
-        if isinstance(value, bool | int | float | list | tuple):
+        if type(value) in _PYTHON_VALUES:
             return _from_numbers(value, spec)
         if hasattr(value, "__array__"):
             return np.asarray(value)

@@ -123,6 +123,11 @@ class _Layouts:
         for op in list(self.block.ops):
             if isinstance(op, WindowOp) and not op.channels_last:
                 self.take(op, self.window(op), is_strong=True)
+            elif isinstance(op, TransposeOp) and is_restoring(op):
+                self.restore_operands(op)
+                self.twins[op.result] = op.operand
+                self.computed.add(op.result)
+                self.strong.add(op.result)
             elif self.should_follow(op):
                 is_strong = any(o in self.strong for o in op.operands)
                 is_repetition = isinstance(op, BroadcastOp)
@@ -165,6 +170,10 @@ class _Layouts:
                 op.operands[index] = self.restored(operand)
 
     def restored(self, value: SSAValue) -> SSAValue:
+        owner = value.owner
+        if isinstance(owner, TransposeOp) and is_restoring(owner):
+            self.computed.discard(value)
+            return value
         twin = self.twins[value]
         back = TransposeOp(twin, to_first(rank_of(twin)))
         owner = twin.owner
@@ -273,6 +282,11 @@ class _Layouts:
 
     def plain(self, value: SSAValue) -> SSAValue:
         return self.restored(value) if value in self.computed else value
+
+
+def is_restoring(op: TransposeOp) -> bool:
+    """Whether `op` makes channels-last axes channels-first ones: its operand is a twin."""
+    return len(op.axes) > 2 and list(op.axes) == to_first(len(op.axes))
 
 
 def is_layout_agnostic(op: Operation) -> bool:

@@ -35,6 +35,7 @@ from xdsl.passes import ModulePass
 from nnc.analysis.dispatches import CONSTANTS, ELEMENTWISE, MOVEMENT
 from nnc.context import weights_of
 from nnc.dialects.nn.conv import ConvOp, ConvTransposeOp, PoolOp
+from nnc.dialects.nn.elementwise import AddOp
 from nnc.dialects.nn.linear import MatmulOp, PackOp
 from nnc.dialects.nn.reduction import (
     ArgReduceOp,
@@ -45,7 +46,10 @@ from nnc.dialects.nn.reduction import (
     SoftmaxOp,
 )
 from nnc.dialects.nn.structure import WeightOp
-from nnc.transforms.decomposition.conv_transpose import decompose_conv_transpose
+from nnc.transforms.decomposition.conv_transpose import (
+    decompose_biased,
+    decompose_conv_transpose,
+)
 from nnc.transforms.decomposition.normalization import (
     decompose_batch_norm,
     decompose_layer_norm,
@@ -71,6 +75,9 @@ LEGAL_OPS: frozenset[type[Operation]] = frozenset(
 )
 """What there are kernels for (`nn.reduce`: not of kind mean)."""
 
+BIASED_PATTERNS: PatternTable = {AddOp: (decompose_biased,)}
+"""Run first: they look at composite ops together with their users."""
+
 PATTERNS: PatternTable = {
     SoftmaxOp: (decompose_softmax,),
     LayerNormOp: (decompose_layer_norm,),
@@ -88,4 +95,5 @@ class DecomposeNnPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Run the decompositions until none applies."""
+        rewrite(op, BIASED_PATTERNS, weights_of(ctx))
         rewrite(op, PATTERNS, weights_of(ctx))

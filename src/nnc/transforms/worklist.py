@@ -101,8 +101,11 @@ def rewrite(
         if op.parent is None:
             continue
         if is_dead(op):
+            operands = op.operands
             push(_producers(op))
             erase(op)
+            # Patterns that want an only user may match now.
+            push(u for o in operands if (u := o.get_user_of_unique_use()))
             continue
         replacement = _apply(op, patterns.get(type(op), ()), context)
         if context.touched:

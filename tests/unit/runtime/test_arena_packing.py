@@ -64,8 +64,11 @@ def test_pack_random_lifetimes_never_overlap(seed: int):
     ends = [o + aligned(s) for o, s in zip(packing.offsets, sizes, strict=True)]
     assert packing.lower_bound <= packing.size == max(ends)
     live = [
-        sum(aligned(s) for s, (a, b) in zip(sizes, lifetimes, strict=True) if a <= t <= b)
+        sum(
+            aligned(s)
+            for s, (a, b) in zip(sizes, lifetimes, strict=True)
+            if a <= t <= b
+        )
         for t in range(60)
     ]
     assert packing.lower_bound == max(live)
-

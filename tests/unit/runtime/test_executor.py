@@ -202,6 +202,11 @@ class HasArray:
         return self.array
 
 
+def every_second(array: NDArray[Any]) -> NDArray[Any]:
+    """A view with gaps."""
+    return np.repeat(array, 2, axis=0)[::2]
+
+
 class HasDlpack:
     """An object with `__dlpack__` only."""
 
@@ -221,11 +226,10 @@ class HasDlpack:
         HasArray,
         HasDlpack,
         np.asfortranarray,
-        lambda x: np.repeat(x, 2, axis=0)[::2],
-        lambda x: x[::-1][::-1],
-        lambda x: x.tolist(),
+        every_second,
+        np.ndarray.tolist,
     ],
-    ids=["array", "dlpack", "fortran", "strided", "reversed", "lists"],
+    ids=["array", "dlpack", "fortran", "strided", "lists"],
 )
 def test_input_of_many_kinds_is_read(make: Callable[[Any], object]):
     np.testing.assert_array_equal(model()(make(x_of(4))), x_of(4) + W)
@@ -362,7 +366,11 @@ def test_output_that_cannot_be_had_is_out_of_memory():
 @pytest.mark.parametrize(
     ("code", "kind", "message"),
     [
-        (ErrorCode.INDEX_OUT_OF_RANGE, IndexOutOfRange, r"an index .*\(node 'second'\)"),
+        (
+            ErrorCode.INDEX_OUT_OF_RANGE,
+            IndexOutOfRange,
+            r"an index .*\(node 'second'\)",
+        ),
         (ErrorCode.DIVISION_BY_ZERO, DivisionByZero, r"divided by zero .*'second'"),
         (99, RunError, "error 99"),
     ],

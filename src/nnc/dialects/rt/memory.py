@@ -38,7 +38,8 @@ from nnc.symbolic import Dim, DimLike
 
 @irdl_op_definition
 class AllocOp(IRDLOperation):
-    """Memory of the arena: `rt.alloc {first = 0 : i64, last = 2 : i64} : !rt.buffer<..>`.
+    """
+    Memory of the arena: `rt.alloc {first = 0 : i64, last = 2 : i64} : !rt.buffer<..>`.
 
     `first` and `last` are the positions, among the dispatches or launches of the
     function, between which the contents matter; `offset` is the place in the arena in
@@ -80,11 +81,14 @@ class AllocOp(IRDLOperation):
         first, last = self.first, self.last
         if (first is None) != (last is None):
             raise VerifyException(f"{self.name}: first and last go together")
-        if first is not None and last is not None:
-            if not 0 <= first.value.data <= last.value.data:
-                raise VerifyException(
-                    f"{self.name}: lifetime {first.value.data} to {last.value.data}"
-                )
+        if (
+            first is not None
+            and last is not None
+            and not 0 <= first.value.data <= last.value.data
+        ):
+            raise VerifyException(
+                f"{self.name}: lifetime {first.value.data} to {last.value.data}"
+            )
         if self.offset is not None and self.offset.value.data < 0:
             raise VerifyException(
                 f"{self.name}: negative offset {self.offset.value.data}"
@@ -93,7 +97,8 @@ class AllocOp(IRDLOperation):
 
 @irdl_op_definition
 class WeightOp(IRDLOperation):
-    """The bytes of a resource of the weight store, read only and contiguous.
+    """
+    The bytes of a resource of the weight store, read only and contiguous.
 
     Example: `rt.weight {resource = "conv1.w"} : !rt.buffer<f32, ...>`.
     """
@@ -173,7 +178,8 @@ def _verify_constant(op: Operation, type: BufferType) -> None:
 
 @irdl_op_definition
 class ViewOp(IRDLOperation):
-    """The memory of another buffer, `offset` elements on, under a new shape and strides.
+    """
+    The memory of another buffer, `offset` elements on, under a new shape and strides.
 
     Example: `rt.view %b {offset = #nn.shape<64>} : !rt.buffer<..> -> !rt.buffer<..>`.
     """

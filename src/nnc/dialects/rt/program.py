@@ -28,7 +28,8 @@ from nnc.symbolic import Dim, DimLike
 
 @irdl_op_definition
 class DispatchOp(IRDLOperation):
-    """A group of `nn` ops that becomes one kernel, bound to buffers.
+    """
+    A group of `nn` ops that becomes one kernel, bound to buffers.
 
     The region's arguments are the contents of `inputs`; the values that `nn.yield`
     gives are stored to `outputs`, in order. An output may be an input too, where each
@@ -95,7 +96,8 @@ class DispatchOp(IRDLOperation):
 
 @irdl_op_definition
 class LaunchOp(IRDLOperation):
-    """Runs a kernel over all of its tasks.
+    """
+    Runs a kernel over all of its tasks.
 
     The kernel gets the run state if it asks for it (`needs_state`), a pointer to the
     first element of each buffer, the values of `dims`, and a range of tasks out of
@@ -149,7 +151,8 @@ class LaunchOp(IRDLOperation):
 
 @irdl_op_definition
 class AssertEqualOp(IRDLOperation):
-    """Two lists of dims that must agree, checked when a shape is first seen.
+    """
+    Two lists of dims that must agree, checked when a shape is first seen.
 
     Example: `rt.assert_equal {lhs = #nn.shape<A>, rhs = #nn.shape<B>}`.
     """
@@ -168,6 +171,5 @@ class AssertEqualOp(IRDLOperation):
     def verify_(self) -> None:
         if len(self.lhs.texts) != len(self.rhs.texts):
             raise VerifyException(
-                f"{self.name}: {len(self.lhs.texts)} dims against "
-                f"{len(self.rhs.texts)}"
+                f"{self.name}: {len(self.lhs.texts)} dims against {len(self.rhs.texts)}"
             )

@@ -1,4 +1,5 @@
-"""The type of buffers: memory seen through a shape and strides.
+"""
+The type of buffers: memory seen through a shape and strides.
 
 `!rt.buffer<f32, #nn.shape<N, 64>, #nn.shape<80, 1>>` is N rows of 64 floats that start
 80 floats apart. Strides count elements and may be zero (repeated) or negative.
@@ -7,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+
 from xdsl.ir import Attribute, ParametrizedAttribute, SSAValue, TypeAttribute
 from xdsl.irdl import irdl_attr_definition, param_def
 from xdsl.utils.exceptions import VerifyException
@@ -62,7 +64,8 @@ class BufferType(ParametrizedAttribute, TypeAttribute):
 
     @property
     def is_contiguous(self) -> bool:
-        """Whether the elements lie in row-major order without gaps, provably.
+        """
+        Whether the elements lie in row-major order without gaps, provably.
 
         The strides of axes of size 1 do not matter.
         """
@@ -76,7 +79,8 @@ class BufferType(ParametrizedAttribute, TypeAttribute):
 
     @property
     def span(self) -> Dim:
-        """Elements from the first to one past the last, for strides >= 0.
+        """
+        Elements from the first to one past the last, for strides >= 0.
 
         Zero-sized buffers may be given more than they need.
         """
@@ -104,7 +108,8 @@ def contiguous_strides(dims: Sequence[DimLike]) -> tuple[Dim, ...]:
 
 
 def buffer_type_of(value: SSAValue | Attribute) -> BufferType:
-    """The buffer type of a value, or the type itself.
+    """
+    The buffer type of a value, or the type itself.
 
     Raises:
         VerifyException: it is no buffer.

@@ -89,6 +89,7 @@ from nnc.dialects.simd.memory import (
 from nnc.dialects.simd.reduce import (
     ReduceOp,
 )
+from nnc.dialects.simd.tiles import LoadTransposedOp, StoreRowsOp
 from nnc.dialects.simd.types import (
     PtrType,
     bits_of,
@@ -138,6 +139,7 @@ SIMD = Dialect(
         LoadOp,
         LoadSlotOp,
         LoadStridedOp,
+        LoadTransposedOp,
         Log1pOp,
         LogOp,
         MaskOp,
@@ -165,6 +167,7 @@ SIMD = Dialect(
         SinhOp,
         SqrtOp,
         StoreOp,
+        StoreRowsOp,
         StoreStridedOp,
         SubOp,
         TanOp,
@@ -212,6 +215,7 @@ __all__ = [
     "LoadOp",
     "LoadSlotOp",
     "LoadStridedOp",
+    "LoadTransposedOp",
     "Log1pOp",
     "LogOp",
     "MaskOp",
@@ -243,6 +247,7 @@ __all__ = [
     "SinhOp",
     "SqrtOp",
     "StoreOp",
+    "StoreRowsOp",
     "StoreStridedOp",
     "SubOp",
     "TanOp",

@@ -8,22 +8,27 @@ descriptor, not on the path.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import stat
+from io import FileIO
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nnc.errors import LimitExceeded, LoadError
 
-MAP_BYTES = 64 * 2**20
-"""Files from this size on are mapped, smaller ones read."""
+MAP_BYTES = 2**30
+"""
+External data from this size on is mapped, smaller files are read: a mapped file that
+somebody truncates ends the process.
+"""
+_HUGE_PAGES_FROM = 8 * 2**20
 
 
-def read_file(path: Path, max_bytes: int) -> bytes:
+def read_file(path: Path, max_bytes: int) -> memoryview:
     """The bytes of a regular file that the *user* named; links are fine there.
 
     Raises:
@@ -36,7 +41,27 @@ def read_file(path: Path, max_bytes: int) -> bytes:
             raise LimitExceeded(
                 f"'{path}' has {size} bytes; at most {max_bytes} can be read"
             )
-        return _read(file, path)
+        try:
+            return _contents(file, size)
+        except OSError as error:
+            raise LoadError(f"cannot read '{path}': {_reason(error)}") from error
+
+
+def _contents(file: FileIO, size: int) -> memoryview:
+    """All bytes of an open file that had `size` of them a moment ago."""
+    if size < _HUGE_PAGES_FROM:
+        return memoryview(file.read())
+    # Fresh small pages cost more time than reading the bytes into them.
+    buffer = mmap.mmap(-1, size)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        # Some systems refuse; it is advice.
+        with contextlib.suppress(OSError):
+            buffer.madvise(mmap.MADV_HUGEPAGE)
+    view = memoryview(buffer)
+    count = 0
+    while count < size and (done := file.readinto(view[count:])):
+        count += done
+    return view[:count].toreadonly()
 
 
 def read_start(path: Path, count: int) -> bytes:
@@ -46,10 +71,13 @@ def read_start(path: Path, count: int) -> bytes:
         LoadError: there is no such file, or it is no regular file.
     """
     with _open_regular(path) as file:
-        return _read(file, path, count)
+        try:
+            return file.read(count)
+        except OSError as error:
+            raise LoadError(f"cannot read '{path}': {_reason(error)}") from error
 
 
-def _open_regular(path: Path) -> BinaryIO:
+def _open_regular(path: Path) -> FileIO:
     try:
         # Not blocking, so that a pipe without a writer does not hang.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
@@ -58,14 +86,7 @@ def _open_regular(path: Path) -> BinaryIO:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise LoadError(f"'{path}' is no regular file")
-    return os.fdopen(descriptor, "rb")
-
-
-def _read(file: BinaryIO, path: Path, count: int = -1) -> bytes:
-    try:
-        return file.read(count)
-    except OSError as error:
-        raise LoadError(f"cannot read '{path}': {_reason(error)}") from error
+    return os.fdopen(descriptor, "rb", buffering=0)
 
 
 class ExternalData:
@@ -109,10 +130,10 @@ class ExternalData:
             descriptor = open_external(path)
         except LoadError as error:
             raise LoadError(f"{what}: {error}") from None
-        with os.fdopen(descriptor, "rb") as file:
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
             size = os.fstat(descriptor).st_size
             if size < MAP_BYTES:
-                return np.frombuffer(file.read(), np.uint8)
+                return np.frombuffer(_contents(file, size), np.uint8)
             mapped = mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
             return np.frombuffer(mapped, np.uint8)
 

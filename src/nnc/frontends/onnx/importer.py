@@ -77,7 +77,8 @@ class _Scope:
         self.prefix = prefix
         """What the names of its nodes begin with."""
         self.values: dict[str, SSAValue | _Missing | None] = {}
-        self.initializers: dict[str, TensorProto] = {}
+        self.initializers: dict[str, tuple[TensorProto, memoryview | None]] = {}
+        """Tensors not yet read, some with their raw data beside them."""
 
     def names(self) -> set[str]:
         """All names that are defined here and around."""
@@ -122,7 +123,7 @@ class _Importer:
         """The module of the whole model."""
         graph = self.model.proto.graph
         scope = _Scope(None, self.model.opsets, {}, "")
-        self._add_initializers(scope, graph)
+        self._add_initializers(scope, graph, self.model.payloads)
         # Up to IR version 3, initializers were listed among the inputs.
         inputs = [i for i in graph.input if i.name not in scope.initializers]
         try:
@@ -154,6 +155,8 @@ class _Importer:
     ) -> ModuleOp:
         self.block.add_op(ReturnOp(*values))
         erase_dead_ops(self.block)
+        self.builder.materialize_known()
+        erase_dead_ops(self.block)
         types = ([a.type for a in self.block.args], [v.type for v in values])
         function = FuncOp(
             ENTRY,
@@ -166,12 +169,14 @@ class _Importer:
 
     # ---- graphs and functions
 
-    def _add_initializers(self, scope: _Scope, graph: GraphProto) -> None:
-        for tensor in graph.initializer:
+    def _add_initializers(
+        self, scope: _Scope, graph: GraphProto, payloads: Mapping[int, memoryview]
+    ) -> None:
+        for position, tensor in enumerate(graph.initializer):
             self.limits.check_name(tensor.name, "an initializer")
             if tensor.name in scope.initializers:
                 raise ModelError(f"two initializers are called '{tensor.name}'")
-            scope.initializers[tensor.name] = tensor
+            scope.initializers[tensor.name] = tensor, payloads.get(position)
         if graph.sparse_initializer:
             name = graph.sparse_initializer[0].values.name
             reason = "sparse tensors are not supported"
@@ -212,7 +217,7 @@ class _Importer:
         scope = _Scope(outer, outer.opsets, outer.bindings, outer.prefix)
         if graph.input:
             raise UnsupportedError(f"subgraph '{graph.name}' has inputs")
-        self._add_initializers(scope, graph)
+        self._add_initializers(scope, graph, {})
         names = [o.name for o in graph.output]
         values = self._convert_body(graph.node, names, scope, graph.name)
         if len(values) != len(names):
@@ -252,16 +257,18 @@ class _Importer:
             if name in current.values:
                 return current.values[name]
             if name in current.initializers:
-                value = self._initializer(name, current.initializers[name])
+                value = self._initializer(name, *current.initializers[name])
                 current.values[name] = value
                 return value
             current = current.parent
         raise ModelError(f"'{name}' is read before it is defined")
 
-    def _initializer(self, name: str, tensor: TensorProto) -> SSAValue | _Missing:
+    def _initializer(
+        self, name: str, tensor: TensorProto, payload: memoryview | None
+    ) -> SSAValue | _Missing:
         what = f"initializer '{name}'"
         try:
-            array = self.model.reader.read(tensor, what)
+            array = self.model.reader.read(tensor, what, payload)
         except UnsupportedError as error:
             self.unsupported.append(UnsupportedNode(name, "initializer", str(error)))
             return _MISSING

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
 from pathlib import Path
 from typing import Final
 
 from google.protobuf.message import DecodeError
-from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto
+from onnx import (
+    AttributeProto,
+    FunctionProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    OperatorSetIdProto,
+    TensorProto,
+)
 
 from nnc.errors import LimitExceeded, LoadError, ModelError
 from nnc.frontends.loader.files import ExternalData, read_file
 from nnc.frontends.loader.limits import Limits
+from nnc.frontends.loader.protobuf import without_payloads
 from nnc.frontends.onnx.registry import normalized_domain
 from nnc.frontends.onnx.tensors import TensorReader
 
@@ -21,6 +31,14 @@ MAX_OPSET: Final = 28
 MAX_IR_VERSION: Final = 16
 
 FunctionKey = tuple[str, str, str]
+
+# Field numbers from the model to the bytes of an initializer.
+_RAW_DATA_PATH: Final = (
+    ModelProto.GRAPH_FIELD_NUMBER,
+    GraphProto.INITIALIZER_FIELD_NUMBER,
+    TensorProto.RAW_DATA_FIELD_NUMBER,
+)
+_SLIM_FROM: Final = 2**20
 
 
 @dataclass(frozen=True)
@@ -31,6 +49,8 @@ class Model:
     reader: TensorReader
     opsets: dict[str, int]
     functions: dict[FunctionKey, FunctionProto]
+    payloads: dict[int, memoryview]
+    """Raw data of initializers of the main graph, by their position; kept unparsed."""
 
 
 def load_model(source: Path | bytes | ModelProto, limits: Limits) -> Model:
@@ -42,31 +62,43 @@ def load_model(source: Path | bytes | ModelProto, limits: Limits) -> Model:
         ModelError: its structure breaks ONNX's rules.
     """
     name, folder = "the model", None
+    payloads: dict[int, memoryview] = {}
+    data: memoryview | None = None
     if isinstance(source, Path):
         name, folder = f"'{source}'", source.parent
-        source = read_file(source, limits.file_bytes)
-    if isinstance(source, bytes):
-        if len(source) > limits.file_bytes:
-            raise LimitExceeded(f"{name} has {len(source)} bytes")
-        source = _parsed(source, name)
-    opsets = opset_versions(source.opset_import, source.ir_version, name)
-    _check_header(source, name)
-    functions = {function_key(f): f for f in source.functions}
-    if len(functions) != len(source.functions):
+        data = read_file(source, limits.file_bytes)
+    elif isinstance(source, bytes):
+        data = memoryview(source)
+    if data is None:
+        assert isinstance(source, ModelProto)
+        proto = source
+    elif len(data) > limits.file_bytes:
+        raise LimitExceeded(f"{name} has {len(data)} bytes")
+    else:
+        proto, payloads = _parsed(data, name)
+    _check_header(proto, name)
+    opsets = opset_versions(proto.opset_import, proto.ir_version, name)
+    functions = {function_key(f): f for f in proto.functions}
+    if len(functions) != len(proto.functions):
         raise ModelError(f"{name} defines a function twice")
-    _check_size(source, functions, limits)
-    return Model(source, TensorReader(ExternalData(folder), limits), opsets, functions)
+    _check_size(proto, functions, limits)
+    reader = TensorReader(ExternalData(folder), limits)
+    return Model(proto, reader, opsets, functions, payloads)
 
 
-def _parsed(data: bytes, name: str) -> ModelProto:
+def _parsed(data: memoryview, name: str) -> tuple[ModelProto, dict[int, memoryview]]:
+    """The model, and the raw data of its large initializers."""
     if not data:
         raise LoadError(f"{name} is empty")
+    slim = without_payloads(data, _RAW_DATA_PATH) if len(data) >= _SLIM_FROM else None
     model = ModelProto()
     try:
-        model.ParseFromString(data)
+        model.ParseFromString(bytes(data) if slim is None else slim.data)
     except (DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise LoadError(f"{name} is no ONNX model, or is damaged: {error}") from error
-    return model
+    if slim is None:
+        return model, {}
+    return model, {i: data[p.start : p.end] for i, p in slim.payloads.items()}
 
 
 def _check_header(model: ModelProto, name: str) -> None:
@@ -79,7 +111,7 @@ def _check_header(model: ModelProto, name: str) -> None:
 
 
 def opset_versions(
-    imports: Sequence[object], ir_version: int, name: str
+    imports: Iterable[OperatorSetIdProto], ir_version: int, name: str
 ) -> dict[str, int]:
     """The opset version of each domain that a model or function imports.
 
@@ -87,11 +119,8 @@ def opset_versions(
         LoadError: a version is no version.
         ModelError: one is newer than what is known, or given twice.
     """
-    from onnx import OperatorSetIdProto
-
     versions: dict[str, int] = {}
     for entry in imports:
-        assert isinstance(entry, OperatorSetIdProto)
         domain, version = normalized_domain(entry.domain), entry.version
         if not 1 <= version < 2**31:
             raise LoadError(f"{name} imports opset {version} of domain '{domain[:40]}'")
@@ -301,8 +330,6 @@ def _sorted(
     producers: dict[str, int],
     graph_name: str,
 ) -> list[NodeProto]:
-    from heapq import heapify, heappop, heappush
-
     users: list[set[int]] = [set() for _ in nodes]
     waiting = [0] * len(nodes)
     for index, names in enumerate(reads):

@@ -78,8 +78,12 @@ class TensorReader:
         self._external = external
         self._limits = limits
 
-    def read(self, tensor: TensorProto, what: str) -> Array:
+    def read(
+        self, tensor: TensorProto, what: str, payload: memoryview | None = None
+    ) -> Array:
         """The values of `tensor`; `what` names it in errors.
+
+        `payload` is its raw data where that was taken out before parsing.
 
         Raises:
             LoadError: its data and its shape do not fit, or its file is not safe.
@@ -92,7 +96,12 @@ class TensorReader:
         self._limits.check_dims(shape, dtype.itemsize, what)
         if tensor.HasField("segment"):
             raise LoadError(f"{what} is split into segments, which nothing writes")
-        if tensor.data_location == TensorProto.EXTERNAL:
+        if payload is not None:
+            self._refuse_second_data(tensor, (), what)
+            if tensor.data_location == TensorProto.EXTERNAL:
+                raise LoadError(f"{what} has data both in the model and outside")
+            data = np.frombuffer(payload, np.uint8)
+        elif tensor.data_location == TensorProto.EXTERNAL:
             self._refuse_second_data(tensor, (), what)
             data = self._external_bytes(tensor, math.prod(shape) * dtype.itemsize, what)
         elif tensor.HasField("raw_data"):

@@ -19,6 +19,9 @@ from xdsl.interpreter import (
     InterpreterFunctions,
     OpImplResult,
     PythonValues,
+    impl,
+    impl_callable,
+    register_impls,
 )
 from xdsl.ir import Operation
 
@@ -86,21 +89,23 @@ class NnFunctions(InterpreterFunctions):
         return OpImplResult(evaluate(reference, op, operands, self.environment), None)
 
 
-class NnRegionFunctions(NnFunctions):
-    """The ops that run a region: dispatches, and the function around everything."""
+@register_impls
+class NnRegionFunctions(InterpreterFunctions):
+    """What runs a region: dispatches, and the function around everything."""
 
-    def __init__(self) -> None:
-        super().__init__(References(), Environment())
+    @impl(DispatchOp)
+    def run_dispatch(
+        self, interpreter: Interpreter, op: DispatchOp, operands: PythonValues
+    ) -> PythonValues:
+        """The values that the region yields."""
+        return structure.run_block(op.block, operands, interpreter.run_op)
 
-    def _impls(self) -> Iterable[tuple[type[Operation], Any]]:
-        return ((op_type, type(self)._run) for op_type in (DispatchOp, FuncOp))
-
-    def _run(
-        self, interpreter: Interpreter, op: Operation, operands: PythonValues
-    ) -> OpImplResult:
-        (region,) = op.regions
-        results = structure.run_block(region.block, operands, interpreter.run_op)
-        return OpImplResult(results, None)
+    @impl_callable(FuncOp)
+    def call_function(
+        self, interpreter: Interpreter, op: FuncOp, operands: PythonValues
+    ) -> PythonValues:
+        """The values that the function returns."""
+        return structure.run_block(op.body.block, operands, interpreter.run_op)
 
 
 def interpreter_for(
@@ -138,7 +143,7 @@ def run_module(
     interpreter = interpreter_for(module, environment, listeners)
     with np.errstate(all="ignore"):
         try:
-            results = structure.run_block(main.body.block, arrays, interpreter.run_op)
+            results: Sequence[Array] = interpreter.call_op(main, tuple(arrays))
         except Exception as error:
             # xDSL wraps what an implementation raises in a diagnostic.
             cause: BaseException | None = error

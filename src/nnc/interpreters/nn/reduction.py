@@ -66,19 +66,18 @@ def _extreme(x: Array, *, largest: bool) -> float | int | bool:
 
 
 @REFERENCES.implements(nn.ArgReduceOp)
-def _arg_reduce(op: nn.ArgReduceOp, _: Environment, x: Array) -> Array:
-    axis, keep = op.axis.value.data % x.ndim, bool(op.keep_dims.value.data)
-    if x.shape[axis] == 0 and x.size != np.prod(_without(x.shape, axis)):
-        raise RunError(f"node '{location_of(op)}': no elements along axis {axis}")
+def _arg_reduce(op: nn.ArgReduceOp, env: Environment, x: Array) -> Array:
+    axis = op.axis.value.data % x.ndim
+    shape = env.shape_of(op.result, op)
+    if x.shape[axis] == 0:
+        if 0 not in shape:
+            raise RunError(f"node '{location_of(op)}': no elements along axis {axis}")
+        return np.zeros(shape, np.int64)
     last = bool(op.select_last.value.data)
     wide = np.flip(widened(x), axis) if last else widened(x)
     select = np.argmax if op.kind.data == "max" else np.argmin
-    position = select(wide, axis, keepdims=keep)
-    return (x.shape[axis] - 1 - position if last else position).astype(np.int64)
-
-
-def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
-    return (*shape[:axis], *shape[axis + 1 :])
+    position = select(wide, axis).astype(np.int64).reshape(shape)
+    return x.shape[axis] - 1 - position if last else position
 
 
 @REFERENCES.implements(nn.CumulativeOp)

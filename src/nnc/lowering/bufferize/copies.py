@@ -106,4 +106,3 @@ def _slab_pair(
         dims=(*first.dims[:axis], Dim.of(2), *first.dims[axis:]),
         strides=(*first.strides[:axis], distance, *first.strides[axis:]),
     )
-

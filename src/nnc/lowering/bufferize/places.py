@@ -1,4 +1,5 @@
-"""Where a value lies: a root buffer, and the shape and strides it is seen through.
+"""
+Where a value lies: a root buffer, and the shape and strides it is seen through.
 
 Pure arithmetic on dims: what each view op does to a place, and what its inverse does.
 """
@@ -142,7 +143,8 @@ def view_place(op: Operation, place: Place) -> Place | None:
 
 
 def operand_place(op: Operation, place: Place) -> Place | None:
-    """Where a view op's operand has to lie so that the result lies at `place`.
+    """
+    Where a view op's operand has to lie so that the result lies at `place`.
 
     None where the operand has elements that the result lacks, or no such strides exist.
     """

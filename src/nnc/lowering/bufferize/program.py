@@ -3,15 +3,14 @@ bufferize: tensors become buffers; the program says where everything lies.
 
 Before::
 
-    func.func @main(%x: tensor<4xf32> {nn.name = "x"}) -> (tensor<4xf32> {nn.name = "y"}) {
+    func.func @main(%x: tensor<4xf32>) -> tensor<4xf32> {
       %0 = nn.dispatch(%x) : (tensor<4xf32>) -> tensor<4xf32> { ... }
       func.return %0 : tensor<4xf32>
     }
 
 After::
 
-    func.func @main(%x: !rt.buffer<..> {nn.name = "x"},
-                    %y: !rt.buffer<..> {nn.name = "y", rt.output}) {
+    func.func @main(%x: !rt.buffer<..>, %y: !rt.buffer<..> {rt.output}) {
       rt.dispatch ins(%x : !rt.buffer<..>) outs(%y : !rt.buffer<..>) { ... }
       func.return
     }
@@ -27,7 +26,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from xdsl.builder import Builder, InsertPoint
+from xdsl.builder import Builder
 from xdsl.context import Context
 from xdsl.dialects.builtin import (
     ArrayAttr,
@@ -39,6 +38,7 @@ from xdsl.dialects.builtin import (
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, BlockArgument, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
+from xdsl.rewriter import InsertPoint
 
 from nnc.dialects import rt
 from nnc.dialects.nn import movement
@@ -159,9 +159,7 @@ class _Program:
             for value, argument in zip(op.arguments, op.block.args, strict=True)
         ]
         results = [self.destinations[r] for r in op.res]
-        taken = operand_to_overwrite(
-            op, position, results[0], operands, self.last_uses
-        )
+        taken = operand_to_overwrite(op, position, results[0], operands, self.last_uses)
         if taken is not None:
             results = [taken]
         self._check_sizes(op)

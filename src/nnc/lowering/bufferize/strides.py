@@ -1,4 +1,5 @@
-"""Which strides the readers and writers of a value can deal with, and which suit them.
+"""
+Which strides the readers and writers of a value can deal with, and which suit them.
 
 Contiguous strides always do. Others come from concatenations and padding done in
 place, and from the padding of strides that are a multiple of 4 KiB: rows that far
@@ -14,6 +15,7 @@ from xdsl.ir import BlockArgument, Operation, OpResult, SSAValue
 from nnc.analysis.dispatches import is_contraction, is_window
 from nnc.analysis.strides import contiguous_strides
 from nnc.dialects.nn import linear, movement
+from nnc.dialects.nn.base import ints
 from nnc.dialects.nn.structure import DispatchOp, YieldOp
 from nnc.dialects.nn.types import bit_width, dims_of, element_type_of
 from nnc.lowering.bufferize.places import view_strides
@@ -51,9 +53,8 @@ def padded_strides(dims: Sequence[Dim], element_bytes: int) -> Strides:
 
 def _is_read_in_tiles(value: SSAValue) -> bool:
     """Whether a contraction or window makes or reads `value`, perhaps through views."""
-    if isinstance(value, OpResult) and isinstance(value.op, DispatchOp):
-        if _has_tiles(value.op):
-            return True
+    if isinstance(value.owner, DispatchOp) and _has_tiles(value.owner):
+        return True
     for use in value.uses:
         user = use.operation
         if isinstance(user, DispatchOp) and _has_tiles(user):
@@ -69,17 +70,18 @@ def _has_tiles(op: DispatchOp) -> bool:
 
 def can_have_strides(value: SSAValue, strides: Strides) -> bool:
     """Whether maker and readers of `value` can work on `strides` without a copy."""
-    if isinstance(value, OpResult) and isinstance(value.op, DispatchOp):
-        if not _can_store(value.op.yield_op, value.index, strides):
-            return False
+    if (
+        isinstance(value, OpResult)
+        and isinstance(value.op, DispatchOp)
+        and (not _can_store(value.op.yield_op, value.index, strides))
+    ):
+        return False
     return all(
         _can_read(use.operation, use.index, value, strides) for use in value.uses
     )
 
 
-def _can_read(
-    user: Operation, index: int, value: SSAValue, strides: Strides
-) -> bool:
+def _can_read(user: Operation, index: int, value: SSAValue, strides: Strides) -> bool:
     if isinstance(user, DispatchOp):
         return can_read(user.block.args[index], strides)
     if type(user) not in movement.VIEW_OPS:
@@ -102,10 +104,15 @@ def can_read(value: SSAValue, strides: Strides) -> bool:
             seen = _strides_through(user, value, strides)
             if seen is None or not can_read(user.results[0], seen):
                 return False
-        elif isinstance(user, linear.MatmulOp) and use.index == 1:
-            # The columns of the second operand are loaded as vectors.
-            if strides[-1] != 1 and dims_of(value)[-1] != 1:
-                return False
+        elif (
+            isinstance(user, linear.MatmulOp)
+            and use.index == 1
+            and (
+                # The columns of the second operand are loaded as vectors.
+                strides[-1] != 1 and dims_of(value)[-1] != 1
+            )
+        ):
+            return False
     return True
 
 
@@ -120,8 +127,7 @@ def _strides_through(
         case movement.ReshapeOp():
             return view_strides(dims, strides, dims_of(op.result))
         case movement.SliceOp():
-            steps = op.steps.get_values()
-            return tuple(s * int(k) for s, k in zip(strides, steps, strict=True))
+            return tuple(s * k for s, k in zip(strides, ints(op.steps), strict=True))
         case movement.BroadcastOp():
             target = dims_of(op.result)
             new = len(target) - len(dims)
@@ -135,7 +141,8 @@ def _strides_through(
 
 
 def _can_store(terminator: YieldOp, index: int, strides: Strides) -> bool:
-    """Whether the region can store its result `index` at `strides`.
+    """
+    Whether the region can store its result `index` at `strides`.
 
     Views between what is computed and `nn.yield` are undone on the buffer's side.
     """
@@ -170,4 +177,3 @@ def _strides_before(op: Operation, strides: Strides) -> Strides | None:
         case _:
             # Pulled by a pointwise kernel, which stores to any strides.
             return strides
-

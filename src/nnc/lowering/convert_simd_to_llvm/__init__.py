@@ -36,6 +36,7 @@ def _converters() -> dict[type[Operation], Converter]:
         contract,
         control,
         memory,
+        tiles,
     )
 
     return {
@@ -44,6 +45,7 @@ def _converters() -> dict[type[Operation], Converter]:
         **compute.CONVERTERS,
         **casts.CONVERTERS,
         **contract.CONVERTERS,
+        **tiles.CONVERTERS,
     }
 
 

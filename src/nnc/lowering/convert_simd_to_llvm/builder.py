@@ -6,8 +6,9 @@ runs later. Ops are created without xDSL's keyword machinery: a module has thous
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any
 
 from xdsl.dialects import llvm
 from xdsl.dialects.builtin import (
@@ -100,6 +101,22 @@ def _suffix(type: Attribute) -> str:
     return f"{'f' if is_float(type) else 'i'}{bits_of(type)}"
 
 
+class _Memo:
+    """Remembers a function of types by identity, because hashing a type is slow."""
+
+    def __init__(self, function: Callable[[Attribute], Any]) -> None:
+        self._function = function
+        self._known: dict[int, tuple[Attribute, Any]] = {}
+
+    def __call__(self, type: Attribute) -> Any:
+        entry = self._known.get(id(type))
+        if entry is None:
+            # The type is kept, so its identity stays its own.
+            entry = (type, self._function(type))
+            self._known[id(type)] = entry
+        return entry[1]
+
+
 class Builder:
     """Appends llvm-dialect ops to the current block of one function."""
 
@@ -119,6 +136,18 @@ class Builder:
         self.constants = {}
         self.externals = {}
         self._last_hoisted: Operation | None = None
+        self._suffix = _Memo(_suffix)
+        self._mask_type = _Memo(lambda type: like(type, i1))
+        self._bits_type = _Memo(
+            lambda type: like(type, IntegerType(bits_of(type)))
+        )
+        self._names: dict[str, StringAttr] = {}
+
+    def _name(self, text: str) -> StringAttr:
+        known = self._names.get(text)
+        if known is None:
+            known = self._names[text] = StringAttr(text)
+        return known
 
     # --- raw insertion ----------------------------------------------------
 
@@ -306,7 +335,7 @@ class Builder:
         return self.insert(
             llvm.ICmpOp.create(
                 operands=(a, b),
-                result_types=(like(a.type, i1),),
+                result_types=(self._mask_type(a.type),),
                 properties={"predicate": _ICMP[predicate]},
             )
         )
@@ -316,8 +345,8 @@ class Builder:
         return self.insert(
             llvmx.FCmpOp.create(
                 operands=(a, b),
-                result_types=(like(a.type, i1),),
-                properties={"predicate": StringAttr(predicate)},
+                result_types=(self._mask_type(a.type),),
+                properties={"predicate": self._name(predicate)},
             )
         )
 
@@ -346,9 +375,7 @@ class Builder:
 
     def bits(self, value: SSAValue) -> SSAValue:
         """The bits of floats as integers."""
-        return self.bitcast(
-            value, like(value.type, IntegerType(bits_of(value.type)))
-        )
+        return self.bitcast(value, self._bits_type(value.type))
 
     # --- vectors ----------------------------------------------------------
 
@@ -409,12 +436,13 @@ class Builder:
         """
         if overloads is None:
             overloads = () if result is None else (result,)
-        full = ".".join((name, *(_suffix(t) for t in overloads)))
+        for overload in overloads:
+            name += f".{self._suffix(overload)}"
         op = llvm.CallIntrinsicOp.create(
             operands=tuple(args),
             result_types=() if result is None else (result,),
             properties={
-                "intrin": StringAttr(full),
+                "intrin": self._name(name),
                 "operandSegmentSizes": _raw_index(len(args), 0),
             },
         )

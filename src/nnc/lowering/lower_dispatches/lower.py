@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from xdsl.context import Context
@@ -18,6 +18,7 @@ from nnc.dialects.rt.types import buffer_type_of
 from nnc.errors import CompileError
 from nnc.lowering.lower_dispatches import resample as _resample  # noqa: F401 # rules
 from nnc.lowering.lower_dispatches.access import Elements
+from nnc.lowering.lower_dispatches.contraction import contraction_kernel
 from nnc.lowering.lower_dispatches.kernel_builder import (
     BufferArg,
     Kernel,
@@ -25,6 +26,8 @@ from nnc.lowering.lower_dispatches.kernel_builder import (
 )
 from nnc.lowering.lower_dispatches.pointwise import build_pointwise
 from nnc.lowering.lower_dispatches.reduction import build_rows
+from nnc.lowering.lower_dispatches.scan import ScanKernel
+from nnc.lowering.lower_dispatches.window import WindowKernel
 from nnc.symbolic import Dim
 from nnc.target import Target
 
@@ -77,12 +80,71 @@ def schedule_rows(
     return Scheduled(kb.finish(), tasks, schedule)
 
 
-def _schedules() -> dict[DispatchKind, Schedule]:
-    schedules: dict[DispatchKind, Schedule] = {
-        DispatchKind.POINTWISE: schedule_pointwise,
-        DispatchKind.ROWS: schedule_rows,
-    }
-    return schedules
+def schedule_window(
+    dispatch: DispatchOp, form: DispatchForm, target: Target
+) -> Scheduled:
+    """Pooling and depthwise convolution."""
+    kb, inputs, outputs = start_kernel(dispatch, target)
+    tasks = WindowKernel(kb, form, inputs, outputs).build()
+    return Scheduled(kb.finish(), tasks, "window")
+
+
+def schedule_scan(
+    dispatch: DispatchOp, form: DispatchForm, target: Target
+) -> Scheduled:
+    """Running sums and positions of extremes."""
+    kb, inputs, outputs = start_kernel(dispatch, target)
+    tasks = ScanKernel(kb, form, inputs, outputs).build()
+    return Scheduled(kb.finish(), tasks, "scan")
+
+
+def schedule_contraction(
+    dispatch: DispatchOp, form: DispatchForm, target: Target
+) -> Scheduled:
+    """Matrix products and convolutions."""
+    buffers = [buffer_type_of(b) for b in (*dispatch.inputs, *dispatch.outputs)]
+    made = contraction_kernel(form, buffers, target)
+    return Scheduled(made.kernel, made.tasks, made.schedule)
+
+
+SCHEDULES: Mapping[DispatchKind, Schedule] = {
+    DispatchKind.CONTRACTION: schedule_contraction,
+    DispatchKind.POINTWISE: schedule_pointwise,
+    DispatchKind.ROWS: schedule_rows,
+    DispatchKind.WINDOW: schedule_window,
+    DispatchKind.SCAN: schedule_scan,
+}
+"""What makes the kernel of each form of dispatch."""
+
+
+@dataclass(frozen=True)
+class _LaunchPlan:
+    """How a dispatch is launched; without a kernel it has nothing to do."""
+
+    kernel: str
+    dims: tuple[Dim, ...]
+    tasks: Dim
+    schedule: str
+
+
+def structural_key(dispatch: DispatchOp) -> Hashable:
+    """Equal for dispatches that the same launch serves: names do not matter."""
+    buffers = [*dispatch.inputs, *dispatch.outputs]
+    numbers: dict[SSAValue, int] = {a: i for i, a in enumerate(dispatch.block.args)}
+    ops: list[Hashable] = []
+    for op in dispatch.block.ops:
+        ops.append(
+            (
+                op.name,
+                tuple(numbers[o] for o in op.operands),
+                tuple(sorted(op.properties.items(), key=lambda p: p[0])),
+                tuple(r.type for r in op.results),
+            )
+        )
+        for result in op.results:
+            numbers[result] = len(numbers)
+    aliases = tuple(buffers.index(b) for b in buffers)
+    return (tuple(b.type for b in buffers), aliases, tuple(ops))
 
 
 @dataclass
@@ -91,9 +153,13 @@ class DispatchLowering:
 
     module: ModuleOp
     target: Target
-    schedules: dict[DispatchKind, Schedule] = field(default_factory=_schedules)
     names: dict[str, str] = field(default_factory=dict[str, str])
     """Printed kernel → its name in the module."""
+
+    plans: dict[Hashable, _LaunchPlan] = field(
+        default_factory=dict[Hashable, "_LaunchPlan"]
+    )
+    """Structure of a dispatch → how it is launched; spares building equal kernels."""
 
     counts: dict[str, int] = field(default_factory=dict[str, int])
 
@@ -109,22 +175,21 @@ class DispatchLowering:
             form = analyze(dispatch)
         except VerifyException as error:
             raise CompileError(f"{_location(dispatch)}: {error}") from error
-        schedule = self.schedules.get(form.kind)
-        if schedule is None:
-            raise CompileError(
-                f"{_location(dispatch)}: no schedule for {form.kind} dispatches"
+        key = structural_key(dispatch)
+        plan = self.plans.get(key)
+        if plan is None:
+            scheduled = SCHEDULES[form.kind](dispatch, form, self.target)
+            name = self._emit(scheduled) if scheduled.tasks != 0 else ""
+            plan = _LaunchPlan(
+                name, scheduled.kernel.dims, scheduled.tasks, scheduled.schedule
             )
-        scheduled = schedule(dispatch, form, self.target)
+            self.plans[key] = plan
         operands: Sequence[SSAValue] = [*dispatch.inputs, *dispatch.outputs]
         block = dispatch.parent
         assert block is not None
-        if scheduled.tasks != 0:
+        if plan.kernel:
             launch = LaunchOp(
-                self._emit(scheduled),
-                operands,
-                scheduled.kernel.dims,
-                scheduled.tasks,
-                scheduled.schedule,
+                plan.kernel, operands, plan.dims, plan.tasks, plan.schedule
             )
             if LOCATION in dispatch.attributes:
                 launch.attributes[LOCATION] = dispatch.attributes[LOCATION]

@@ -7,13 +7,15 @@ keep a negative zero, and `x ** 3` rounds twice.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from nnc.dialects.nn import elementwise as ew
-from nnc.dialects.nn.movement import BroadcastOp
+from nnc.dialects.nn.conv import ConvOp, PoolOp
+from nnc.dialects.nn.linear import MatmulOp
+from nnc.dialects.nn.movement import BroadcastOp, ReshapeOp, TransposeOp
 from nnc.dialects.nn.shapes import broadcast_dims
 from nnc.dialects.nn.types import (
     bit_width,
@@ -22,8 +24,12 @@ from nnc.dialects.nn.types import (
     is_bool,
     is_float,
     is_unsigned,
+    tensor_type,
 )
+from nnc.symbolic import DimLike
 from nnc.transforms.worklist import Pattern, PatternContext, PatternTable
+
+_COMPUTING = frozenset((*ew.ELEMENTWISE_OPS, MatmulOp, ConvOp, PoolOp))
 
 EXACT_IN_DOUBLE = 2**53
 """Integers below are exact as the f64 bounds of `nn.clamp`."""
@@ -258,22 +264,65 @@ def compute_before_broadcast(op: Operation, ctx: PatternContext) -> SSAValue | N
         for s in sources
     ]
     mapping = dict(zip(op.operands, inputs, strict=False))
-    small = _rebuilt(op, [mapping[o] for o in op.operands])
+    small = rebuilt_on(op, [mapping[o] for o in op.operands], dims)
     value = ctx.add(small).results[0]
     return ctx.add(BroadcastOp(value, dims_of(op.results[0]))).result
 
 
-def _rebuilt(op: Operation, operands: list[SSAValue]) -> Operation:
-    """The elementwise `op` on operands of another shape."""
-    dims = dims_of(operands[0])
-    return rebuilt_on(op, operands, dims)
+def compute_before_rearranging(
+    op: Operation, ctx: PatternContext
+) -> SSAValue | None:
+    """An op on a rearranged result of other ops → the op, then the rearranging.
+
+    `relu(transpose(conv))` → `transpose(relu(conv))`: the op joins what computes its
+    operand. All other operands have to be one value repeated.
+    """
+    view: ReshapeOp | TransposeOp | None = None
+    for operand in op.operands:
+        owner = operand.owner
+        if isinstance(owner, ReshapeOp | TransposeOp):
+            if view is not None and owner is not view:
+                return None
+            view = owner
+        elif ctx.splat(operand) is None:
+            return None
+    if view is None or not _is_only_user(op, view.result):
+        return None
+    if not _is_computed(view.operand):
+        return None
+    dims = dims_of(view.operand)
+    operands: dict[SSAValue, SSAValue] = {view.result: view.operand}
+    for operand in op.operands:
+        if operand not in operands:
+            splat = ctx.splat(operand)
+            assert splat is not None
+            scalar = ctx.constant(np.array(splat))
+            operands[operand] = ctx.add(BroadcastOp(scalar, dims)).result
+    inner = ctx.add(rebuilt_on(op, [operands[o] for o in op.operands], dims))
+    if isinstance(view, ReshapeOp):
+        return ctx.add(ReshapeOp(inner.results[0], dims_of(op.results[0]))).result
+    return ctx.add(TransposeOp(inner.results[0], view.axes)).result
 
 
-def rebuilt_on(op: Operation, operands: list[SSAValue], dims: object) -> Operation:
-    """`op`, which is elementwise, on other operands of shape `dims`."""
-    from nnc.dialects.nn.types import tensor_type
+def _is_only_user(op: Operation, value: SSAValue) -> bool:
+    return all(use.operation is op for use in value.uses)
 
-    types = [tensor_type(element_type_of(r), dims) for r in op.results]  # pyright: ignore
+
+def _is_computed(value: SSAValue) -> bool:
+    """Whether `value` is computed, not an input, and only read by its views."""
+    while isinstance(value.owner, ReshapeOp | TransposeOp):
+        if not value.has_one_use():
+            return False
+        value = value.owner.operand
+    is_computing = type(value.owner) in _COMPUTING
+    return is_computing and value.has_one_use()
+
+
+def rebuilt_on(
+    op: Operation, operands: Sequence[SSAValue], dims: Sequence[DimLike]
+) -> Operation:
+    """The elementwise `op` on other operands, of shape `dims`."""
+    types = [tensor_type(element_type_of(r), dims) for r in op.results]
     return type(op).create(
         operands=operands,
         result_types=types,
@@ -301,7 +350,7 @@ def _table() -> PatternTable:
     add((ew.ClampOp, ew.ReluOp), merge_clamps)
     add((ew.SelectOp,), select_known_branch)
     add((ew.CastOp,), drop_cast, merge_casts)
-    add(ew.ELEMENTWISE_OPS, compute_before_broadcast)
+    add(ew.ELEMENTWISE_OPS, compute_before_broadcast, compute_before_rearranging)
     return table
 
 

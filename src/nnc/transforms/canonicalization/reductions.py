@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 from xdsl.ir import SSAValue
 
+from nnc.dialects.nn.elementwise import MulOp
 from nnc.dialects.nn.linear import MatmulOp
 from nnc.dialects.nn.movement import BroadcastOp, ReshapeOp
 from nnc.dialects.nn.reduction import ArgReduceOp, ReduceOp, ReduceKind
-from nnc.dialects.nn.types import dims_of, rank_of
+from nnc.dialects.nn.types import dims_of, element_type_of, is_float, rank_of
 from nnc.transforms.worklist import PatternContext, PatternTable
 
 
@@ -85,6 +87,24 @@ def drop_broadcast_of_rhs(op: MatmulOp, ctx: PatternContext) -> SSAValue | None:
     return ctx.add(MatmulOp(op.lhs, inner.operand)).result
 
 
+def scale_after_matmul(op: MatmulOp, ctx: PatternContext) -> SSAValue | None:
+    """`matmul(x * c, y)` → `matmul(x, y) * c`, where it joins the epilogue."""
+    for index, operand in enumerate(op.operands):
+        inner = operand.owner
+        if not isinstance(inner, MulOp) or not operand.has_one_use():
+            continue
+        splat = ctx.splat(inner.rhs)
+        if splat is None or not is_float(element_type_of(operand)):
+            continue
+        operands = list(op.operands)
+        operands[index] = inner.lhs
+        product = ctx.add(MatmulOp(*operands)).result
+        scalar = ctx.constant(np.array(splat))
+        factor = ctx.add(BroadcastOp(scalar, dims_of(product))).result
+        return ctx.add(MulOp(product, factor)).result
+    return None
+
+
 def kind_of(op: ReduceOp) -> ReduceKind:
     """The kind of a reduction, as its builder takes it."""
     return op.kind.data  # pyright: ignore[reportReturnType]
@@ -93,5 +113,5 @@ def kind_of(op: ReduceOp) -> ReduceKind:
 PATTERNS: PatternTable = {
     ReduceOp: (keep_reduced_dims, drop_unit_axes, merge_reductions),
     ArgReduceOp: (keep_arg_reduced_dim,),
-    MatmulOp: (drop_unit_batch_of_rhs, drop_broadcast_of_rhs),
+    MatmulOp: (drop_unit_batch_of_rhs, drop_broadcast_of_rhs, scale_after_matmul),
 }

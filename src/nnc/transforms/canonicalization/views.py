@@ -357,9 +357,9 @@ PATTERNS: PatternTable = {
     TransposeOp: (
         drop_view_without_effect,
         merge_transposes,
+        transpose_of_broadcast,
         transpose_to_reshape,
         normalize_view_chain,
-        transpose_of_broadcast,
     ),
     ReshapeOp: (
         drop_view_without_effect,

@@ -11,13 +11,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
+import numpy as np
 from xdsl.ir import SSAValue
 
 from nnc.dialects.nn.base import ints
 from nnc.dialects.nn.conv import CHANNELS_LAST, ConvOp, ConvTransposeOp
-from nnc.dialects.nn.movement import PadOp, ReshapeOp, SliceOp, TransposeOp
-from nnc.dialects.nn.types import dims_of
+from nnc.dialects.nn.elementwise import AddOp
+from nnc.dialects.nn.movement import (
+    BroadcastOp,
+    PadOp,
+    ReshapeOp,
+    SliceOp,
+    TransposeOp,
+)
+from nnc.dialects.nn.structure import ConstantOp, WeightOp
+from nnc.dialects.nn.types import dims_of, rank_of
 from nnc.symbolic import Dim, DimLike
 from nnc.transforms.worklist import PatternContext
 
@@ -70,24 +80,45 @@ def plan_axis(
     )
 
 
+def decompose_biased(op: AddOp, ctx: PatternContext) -> SSAValue | None:
+    """`conv_transpose + channel constants`: the constants are added before the shuffle.
+
+    So they stay in the epilogue of the contraction; one constant a phase and channel.
+    """
+    conv = op.lhs.owner
+    if not isinstance(conv, ConvTransposeOp) or not op.lhs.has_one_use():
+        return None
+    bias = _channel_bias(op.rhs, conv)
+    return None if bias is None else _decompose(conv, bias, ctx)
+
+
 def decompose_conv_transpose(
     op: ConvTransposeOp, ctx: PatternContext
 ) -> SSAValue | None:
     """`conv_transpose` → `conv` with phases as channels, shuffle, crop."""
+    return _decompose(op, None, ctx)
+
+
+def _channel_bias(value: SSAValue, conv: ConvTransposeOp) -> SSAValue | None:
+    """The constant vector that `value` repeats along all axes but the channels."""
+    if not isinstance(value.owner, BroadcastOp):
+        return None
+    source = value.owner.operand
+    if not isinstance(source.owner, ConstantOp | WeightOp):
+        return None
+    rank = rank_of(value)
+    dims = [Dim.of(1)] * (rank - rank_of(source)) + list(dims_of(source))
+    if any(d != 1 for i, d in enumerate(dims) if i != conv.channel_axis):
+        return None
+    is_vector = dims[conv.channel_axis] == dims_of(value)[conv.channel_axis]
+    return source if is_vector else None
+
+
+def _decompose(
+    op: ConvTransposeOp, bias: SSAValue | None, ctx: PatternContext
+) -> SSAValue:
     rank = op.spatial_rank
-    kernel, strides, dilations = op.kernel, ints(op.strides), ints(op.dilations)
-    extra = ints(op.output_padding)
-    plans = [
-        plan_axis(
-            kernel[i],
-            strides[i],
-            dilations[i],
-            op.low_padding[i],
-            op.high_padding[i],
-            extra[i],
-        )
-        for i in range(rank)
-    ]
+    plans = _plans(op)
     groups = op.groups.value.data
     value = op.input
     if not op.channels_last:
@@ -101,7 +132,10 @@ def decompose_conv_transpose(
         groups=groups,
         layout=CHANNELS_LAST,
     )
-    value = _shuffle(ctx.add(conv).result, plans, groups, ctx)
+    value = ctx.add(conv).result
+    if bias is not None:
+        value = ctx.add(AddOp(value, _phase_bias(bias, value, op, ctx))).result
+    value = _shuffle(value, plans, groups, ctx)
     dims = list(dims_of(op.result))
     if not op.channels_last:
         dims = [dims[0], *dims[2:], dims[1]]
@@ -112,6 +146,35 @@ def decompose_conv_transpose(
         axes = [0, rank + 1, *range(1, rank + 1)]
         value = ctx.add(TransposeOp(value, axes)).result
     return value
+
+
+def _plans(op: ConvTransposeOp) -> list[AxisPlan]:
+    kernel, strides, dilations = op.kernel, ints(op.strides), ints(op.dilations)
+    extra = ints(op.output_padding)
+    return [
+        plan_axis(
+            kernel[i],
+            strides[i],
+            dilations[i],
+            op.low_padding[i],
+            op.high_padding[i],
+            extra[i],
+        )
+        for i in range(op.spatial_rank)
+    ]
+
+
+def _phase_bias(
+    bias: SSAValue, like: SSAValue, op: ConvTransposeOp, ctx: PatternContext
+) -> SSAValue:
+    """`[O]` → `[g * s... * O/g]`, broadcast to the shape of `like`."""
+    array = ctx.array(bias)
+    assert array is not None
+    phases = prod(ints(op.strides))
+    split = array.reshape(op.groups.value.data, 1, -1)
+    tiled = np.repeat(split, phases, axis=1).reshape(-1)
+    constant = ctx.constant(tiled, "phase_bias")
+    return ctx.add(BroadcastOp(constant, dims_of(like))).result
 
 
 def _phase_filter(

@@ -140,12 +140,14 @@ def test_binary_of_floats(op: type[nn.BinaryOp], dtype: type[np.floating]):
     expected = BINARY[op](torch.from_numpy(lhs), torch.from_numpy(rhs)).numpy()
     if op is nn.ModOp:
         # torch leaves a finite number modulo an infinity of the other sign finite.
-        expected = np.array([_mod(a, b) for a, b in zip(lhs, rhs, strict=True)], dtype)
+        expected = np.array(
+            [_mod(a, b) for a, b in zip(lhs.tolist(), rhs.tolist(), strict=True)], dtype
+        )
     compare(run_one_op(op, lhs, rhs), expected)
 
 
 def _mod(a: float, b: float) -> float:
-    return math.nan if b == 0 or math.isinf(a) else float(a) % float(b)
+    return math.nan if b == 0 or math.isinf(a) else a % b
 
 
 def _truncated(a: int, b: int) -> int:
@@ -209,7 +211,7 @@ def test_integer_division_by_zero_is_an_error(op: type[nn.BinaryOp]):
 @pytest.mark.parametrize("op", [nn.AndOp, nn.OrOp, nn.XorOp], ids=lambda op: op.name)
 def test_logical_ops_of_booleans(op: type[nn.BinaryOp]):
     lhs, rhs = np.array([False, False, True, True]), np.array([False, True] * 2)
-    table = {
+    table: dict[type[nn.BinaryOp], list[bool]] = {
         nn.AndOp: [False, False, False, True],
         nn.OrOp: [False, True, True, True],
         nn.XorOp: [False, True, True, False],

@@ -236,6 +236,9 @@ def test_resize(dims: list[int], coordinates: nn.CoordinateMode, mode: nn.Resize
     expected = onnx_resize(
         x, dims, mode=mode, coordinate_transformation_mode=coordinates
     )
+    if coordinates == "pytorch_half_pixel" and dims == [1, 2, 1, 1]:
+        # The specification says coordinate 0 here, onnx's implementation says -0.5.
+        expected = x[:, :, :1, :1]
     compare(result, expected, atol=1e-5)
 
 

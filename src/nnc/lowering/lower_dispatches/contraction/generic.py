@@ -22,7 +22,14 @@ from nnc.lowering.lower_dispatches.access import ELEMENT_RULES, Elements
 from nnc.lowering.lower_dispatches.contraction.views import View
 from nnc.lowering.lower_dispatches.elementwise import compute_type
 from nnc.lowering.lower_dispatches.emit import Emitter
-from nnc.lowering.lower_dispatches.expressions import Axis, Hole, Load, Node, walk
+from nnc.lowering.lower_dispatches.expressions import (
+    Axis,
+    Hole,
+    Load,
+    Node,
+    axes_of,
+    walk,
+)
 from nnc.lowering.lower_dispatches.index import Index
 from nnc.lowering.lower_dispatches.kernel_builder import KernelBuilder
 from nnc.lowering.lower_dispatches.loops import (
@@ -31,7 +38,7 @@ from nnc.lowering.lower_dispatches.loops import (
     row_loops,
     split_tasks,
 )
-from nnc.lowering.lower_dispatches.pointwise import (
+from nnc.lowering.lower_dispatches.stores import (
     Store,
     store_element,
     vector_width,
@@ -59,7 +66,7 @@ class _GenericContraction:
         self._type = compute_type(element_type_of(self._sum))
         args = dict(zip(form.block.args, kb.buffers, strict=False))
         self._elements = Elements(
-            args, {self._sum: lambda at: Hole(self._type, self._sum, at)}
+            args, {self._sum: lambda at: Hole(self._type, self._sum, axes_of(*at))}
         )
         self._axes, indices = make_axes(form.full_dims)
         self._reduced, self._factors = _products(

@@ -1,0 +1,412 @@
+"""
+Windows: pooling and depthwise convolution of channels-last images, any spatial rank.
+
+Lanes are channels. A row of outputs is walked in steps of several positions that share
+the elements they load; accumulators stay in registers while loops run over the taps of
+the outer spatial axes, whose bounds are clipped to the image. Along the innermost
+spatial axis the taps are unrolled where all of them are inside; the few positions at
+the borders have clipped loops there too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from xdsl.dialects.builtin import i64
+from xdsl.ir import Attribute, SSAValue
+
+from nnc.analysis.dispatches import DispatchForm
+from nnc.dialects import simd
+from nnc.dialects.nn.base import ints
+from nnc.dialects.nn.conv import ConvOp, PoolOp
+from nnc.dialects.nn.types import dims_of, is_float
+from nnc.dialects.simd.types import bits_of
+from nnc.lowering.lower_dispatches.access import Elements
+from nnc.lowering.lower_dispatches.elementwise import convert, integer_range
+from nnc.lowering.lower_dispatches.emit import Emitter
+from nnc.lowering.lower_dispatches.expressions import Axis, Hole, Node
+from nnc.lowering.lower_dispatches.index import Index, IndexLike, simplified
+from nnc.lowering.lower_dispatches.kernel_builder import BufferArg, KernelBuilder
+from nnc.lowering.lower_dispatches.loops import (
+    lane_loop,
+    row_loops,
+    split_tasks,
+)
+from nnc.lowering.lower_dispatches.stores import (
+    Store,
+    store_element,
+    stored_before,
+    vector_width,
+)
+from nnc.symbolic import Dim, DimLike, ceildiv, dim_max, dim_min, dim_product
+
+MAX_STEP = 8
+"""Outputs that a step computes: as many accumulators, so few enough for registers."""
+MAX_UNROLLED_TAPS = 16
+
+
+@dataclass(frozen=True)
+class SpatialAxis:
+    """The window along one spatial axis."""
+
+    out: Axis
+    place: Axis
+    """The position in the image, bound by the loops."""
+
+    tap: Axis
+    size: DimLike
+    """Of the image."""
+
+    kernel: int
+    stride: int
+    dilation: int
+    low: DimLike
+    high: DimLike
+
+    def first_tap(self, kb: KernelBuilder, out: Index) -> Index:
+        """The first tap of an output position that is inside of the image."""
+        distance = Index.of(self.low) - out * self.stride
+        steps = kb.floordiv(distance + (self.dilation - 1), self.dilation)
+        return kb.minimum(kb.maximum(steps, 0), self.kernel)
+
+    def end_tap(
+        self, kb: KernelBuilder, out: Index, size: DimLike | None = None
+    ) -> Index:
+        """One more than the last tap inside of the image."""
+        end = Dim.of(self.size if size is None else size) + self.low
+        distance = Index.of(simplified(end)) - out * self.stride
+        steps = kb.floordiv(distance + (self.dilation - 1), self.dilation)
+        return kb.maximum(kb.minimum(steps, self.kernel), 0)
+
+    def place_of(self, out: IndexLike, tap: IndexLike) -> Index:
+        """The position in the image that a tap of an output position reads."""
+        return (
+            Index.of(out) * self.stride + Index.of(tap) * self.dilation - Index.of(self.low)
+        )
+
+    @property
+    def interior(self) -> tuple[DimLike, DimLike]:
+        """The range of output positions that have all of their taps inside."""
+        count = Dim.of(self.out.extent or 0)
+        span = (self.kernel - 1) * self.dilation
+        begin = dim_min(ceildiv(self.low, self.stride), count)
+        last = (Dim.of(self.size) + self.low - span - 1) // self.stride + 1
+        end = dim_max(dim_min(last, count), begin)
+        return simplified(begin), simplified(end)
+
+
+class WindowKernel:
+    """Builds the kernel of one pool or depthwise convolution."""
+
+    def __init__(
+        self,
+        kb: KernelBuilder,
+        form: DispatchForm,
+        inputs: Mapping[SSAValue, BufferArg],
+        outputs: Sequence[BufferArg],
+    ) -> None:
+        op = form.anchor
+        assert isinstance(op, ConvOp | PoolOp)
+        self.kb, self.op = kb, op
+        dims = [simplified(d) for d in dims_of(op.result)]
+        self.batch = Axis(extent=dims[0])
+        self.channel = Axis(extent=dims[-1])
+        self.spatial = self._spatial_axes(dims[1:-1])
+        outer = [Index.var(a.out) for a in self.spatial]
+        position = [Index.var(self.batch), *outer, Index.var(self.channel)]
+        places = frozenset([self.batch, self.channel, *(a.out for a in self.spatial)])
+        elements = Elements(
+            inputs, {op.result: lambda _: Hole(self.node.type, op.result, places)}
+        )
+        self.node, self.weight = self._element_nodes(elements)
+        self.type = self._accumulator_type()
+        self.stores = [
+            Store(elements.at(y.value, position), buffer, buffer.index(position))
+            for y, buffer in (
+                (y, stored_before(output, y.views))
+                for y, output in zip(form.yields, outputs, strict=True)
+            )
+        ]
+
+    def _spatial_axes(self, outs: Sequence[DimLike]) -> list[SpatialAxis]:
+        op = self.op
+        sizes = dims_of(op.input)[1:-1]
+        return [
+            SpatialAxis(
+                out=Axis(extent=out),
+                place=Axis(extent=simplified(size)),
+                tap=Axis(extent=kernel),
+                size=simplified(size),
+                kernel=kernel,
+                stride=stride,
+                dilation=dilation,
+                low=simplified(low),
+                high=simplified(high),
+            )
+            for out, size, kernel, stride, dilation, low, high in zip(
+                outs,
+                sizes,
+                op.kernel,
+                ints(op.strides),
+                ints(op.dilations),
+                op.low_padding,
+                op.high_padding,
+                strict=True,
+            )
+        ]
+
+    def _element_nodes(self, elements: Elements) -> tuple[Node, Node | None]:
+        """What a tap reads of the image, and of the filter."""
+        op, channel = self.op, Index.var(self.channel)
+        source = channel
+        if isinstance(op, ConvOp):
+            channels = dims_of(op.input)[-1]
+            multiplier = simplified(Dim.of(self.channel.extent or 0) // channels)
+            source = elements.divmod(channel, multiplier)[0]
+        places = [Index.var(a.place) for a in self.spatial]
+        node = elements.at(op.input, [Index.var(self.batch), *places, source])
+        if not isinstance(op, ConvOp):
+            return node, None
+        taps = [Index.var(a.tap) for a in self.spatial]
+        return node, elements.at(op.filter, [*taps, Index({}, 0), channel])
+
+    @property
+    def _is_average(self) -> bool:
+        return isinstance(self.op, PoolOp) and self.op.kind.data == "average"
+
+    def _accumulator_type(self) -> Attribute:
+        type_ = self.node.type
+        return i64 if self._is_average and not is_float(type_) else type_
+
+    # -- loops ----------------------------------------------------------------
+
+    def build(self) -> Dim:
+        """Emit the kernel; gives its task count."""
+        kb = self.kb
+        rows = [self.batch, *(a.out for a in self.spatial[:-1])]
+        extents = [a.extent or 0 for a in rows]
+        along, length = self.spatial[-1], self.channel.extent or 0
+        count = along.out.extent or 0
+        if 0 in (*extents, count, length):
+            return Dim.of(0)
+        keep = [i for i, e in enumerate(extents) if e != 1]
+        fixed = {rows[i]: Index({}, 0) for i in range(len(rows)) if i not in keep}
+        rows, extents = [rows[i] for i in keep], [extents[i] for i in keep]
+        taps = dim_product(a.kernel for a in self.spatial)
+        split = split_tasks(rows, extents, Dim.of(length) * count * taps)
+        inner = rows[len(split.axes) :]
+        nodes = [self.node] if self.weight is None else [self.node, self.weight]
+        width = vector_width(kb.target, self.stores, nodes)
+        width = min(width, kb.target.lanes(bits_of(self.type)))
+        with row_loops(
+            kb, split, inner, extents[len(split.axes) :], kb.begin, kb.end
+        ) as bound:
+            row = {**fixed, **bound}
+            clip = [
+                (a.first_tap(kb, row[a.out]), a.end_tap(kb, row[a.out]))
+                for a in self.spatial[:-1]
+            ]
+
+            def channels(first: Index, lanes: int, mask: SSAValue | None) -> None:
+                self._row(_Row(self, row, clip, first, lanes, mask))
+
+            lane_loop(kb, 0, length, width, channels)
+        return split.tasks
+
+    def _row(self, row: _Row) -> None:
+        """One row of outputs for one vector of channels."""
+        kb, along = self.kb, self.spatial[-1]
+        begin, end = along.interior
+        total = along.out.extent or 0
+        inside = simplified(Dim.of(end) - begin)
+        if inside != 0:
+            step = _step(inside)
+            whole = kb.floordiv(inside, step) * step + begin
+            with kb.loop(begin, whole, step) as first:
+                row.inside(first, step)
+            with kb.loop(whole, end) as first:
+                row.inside(first, 1)
+        outside = simplified(Dim.of(total) - inside)
+        if outside == 0:
+            return
+        with kb.loop(0, outside) as position:
+            beyond = kb.compare("sge", position, begin)
+            row.border(kb.select(beyond, position + inside, position))
+
+
+def _step(count: DimLike) -> int:
+    """Outputs a step: the largest number that leaves no or few outputs over."""
+    if not isinstance(count, int):
+        return MAX_STEP
+    if count <= MAX_STEP:
+        return max(1, count)
+    return min(range(MAX_STEP, MAX_STEP // 2 - 1, -1), key=lambda s: count % s)
+
+
+@dataclass
+class _Row:
+    """A row of outputs, for one vector of channels."""
+
+    window: WindowKernel
+    bound: Mapping[Axis, Index]
+    clip: Sequence[tuple[Index, Index]]
+    first_channel: Index
+    width: int
+    mask: SSAValue | None
+
+    def emitter(self, more: Mapping[Axis, Index]) -> Emitter:
+        """An emitter with further axes bound."""
+        window = self.window
+        axes = {**self.bound, window.channel: self.first_channel, **more}
+        return Emitter(window.kb, axes, window.channel, self.width, self.mask)
+
+    def inside(self, first: Index, count: int) -> None:
+        """`count` neighbouring outputs that have all taps of the innermost axis."""
+        window, along = self.window, self.window.spatial[-1]
+        kb = window.kb
+        unroll = along.kernel <= MAX_UNROLLED_TAPS
+
+        def taps(bound: Mapping[Axis, Index], totals: list[SSAValue]) -> list[SSAValue]:
+            if unroll:
+                return self._shared(bound, first, totals)
+
+            def one(tap: Index, values: list[SSAValue]) -> list[SSAValue]:
+                return [
+                    self._tap(bound, along.place_of(first + u, tap), tap, value)
+                    for u, value in enumerate(values)
+                ]
+
+            return kb.fold(0, along.kernel, 1, totals, one)
+
+        initial = [self._initial()] * count
+        totals = self._outer_taps(0, {}, initial, taps)
+        inner = Index.of(along.kernel)
+        for u, total in enumerate(totals):
+            self._finish(total, first + u, inner)
+
+    def border(self, out: Index) -> None:
+        """One output whose taps along the innermost axis are clipped."""
+        along, kb = self.window.spatial[-1], self.window.kb
+        begin, end = along.first_tap(kb, out), along.end_tap(kb, out)
+
+        def taps(bound: Mapping[Axis, Index], totals: list[SSAValue]) -> list[SSAValue]:
+            def one(tap: Index, values: list[SSAValue]) -> list[SSAValue]:
+                return [self._tap(bound, along.place_of(out, tap), tap, values[0])]
+
+            return kb.fold(begin, end, 1, totals, one)
+
+        (total,) = self._outer_taps(0, {}, [self._initial()], taps)
+        # A window can lie wholly in the padding.
+        self._finish(total, out, kb.maximum(end - begin, 0))
+
+    def _outer_taps(
+        self,
+        level: int,
+        bound: Mapping[Axis, Index],
+        totals: list[SSAValue],
+        inner: Callable[[Mapping[Axis, Index], list[SSAValue]], list[SSAValue]],
+    ) -> list[SSAValue]:
+        """Loops over the taps of all but the innermost axis."""
+        axes = self.window.spatial
+        if level == len(axes) - 1:
+            return inner(bound, totals)
+        axis = axes[level]
+        begin, end = self.clip[level]
+
+        def body(tap: Index, values: list[SSAValue]) -> list[SSAValue]:
+            place = axis.place_of(self.bound[axis.out], tap)
+            more = {**bound, axis.place: place, axis.tap: tap}
+            return self._outer_taps(level + 1, more, values, inner)
+
+        return self.window.kb.fold(begin, end, 1, totals, body)
+
+    def _shared(
+        self, bound: Mapping[Axis, Index], first: Index, totals: list[SSAValue]
+    ) -> list[SSAValue]:
+        """All taps of neighbouring outputs; each element is loaded once."""
+        along = self.window.spatial[-1]
+        totals = list(totals)
+        users: dict[int, list[tuple[int, int]]] = {}
+        for u in range(len(totals)):
+            for tap in range(along.kernel):
+                column = u * along.stride + tap * along.dilation
+                users.setdefault(column, []).append((u, tap))
+        origin = along.place_of(first, 0)
+        for column in sorted(users):
+            for u, tap in users[column]:
+                totals[u] = self._tap(bound, origin + column, Index.of(tap), totals[u])
+        return totals
+
+    def _tap(
+        self,
+        bound: Mapping[Axis, Index],
+        place: Index,
+        tap: Index,
+        total: SSAValue,
+    ) -> SSAValue:
+        """Add one element of the image to an accumulator."""
+        window, along = self.window, self.window.spatial[-1]
+        kb = window.kb
+        emitter = self.emitter({**bound, along.place: place, along.tap: tap})
+        value = convert(kb, emitter.vector(window.node), window.type)
+        if window.weight is not None:
+            weight = emitter.vector(window.weight)
+            if is_float(window.type):
+                return kb.add(simd.FmaOp(value, weight, total))
+            return kb.add(simd.AddOp(kb.add(simd.MulOp(value, weight)), total))
+        if window._is_average:  # pyright: ignore[reportPrivateUsage]
+            return kb.add(simd.AddOp(total, value))
+        return kb.add(simd.MaxOp(total, value))
+
+    def _initial(self) -> SSAValue:
+        window = self.window
+        number: float = 0
+        if isinstance(window.op, PoolOp) and window.op.kind.data == "max":
+            type_ = window.type
+            number = -float("inf") if is_float(type_) else integer_range(type_)[0]  # pyright: ignore[reportArgumentType]
+        return window.kb.constant(number, window.type, self.width)
+
+    def _finish(self, total: SSAValue, out: Index, inner_taps: Index) -> None:
+        """Divide an average, run what follows, store."""
+        window, along = self.window, self.window.spatial[-1]
+        kb = window.kb
+        if window._is_average:  # pyright: ignore[reportPrivateUsage]
+            count = self._count(out, inner_taps)
+            count = kb.splat(count, self.width)
+            total = kb.add(simd.DivOp(total, count))
+        total = convert(kb, total, window.node.type)
+        emitter = self.emitter({along.out: out})
+        emitter.holes = {window.op.result: total}
+        values = [emitter.vector(s.node) for s in window.stores]
+        for store, value in zip(window.stores, values, strict=True):
+            store_element(emitter, store, value)
+
+    def _count(self, out: Index, inner_taps: Index) -> SSAValue:
+        """How many elements an average divides by."""
+        window = self.window
+        kb, op = window.kb, window.op
+        assert isinstance(op, PoolOp)
+        factors: list[Index] = []
+        if op.count_padding.value.data:
+            for axis in window.spatial:
+                position = out if axis is window.spatial[-1] else self.bound[axis.out]
+                padded = simplified(Dim.of(axis.size) + axis.high)
+                factors.append(axis.end_tap(kb, position, padded))
+        else:
+            factors = [kb.maximum(e - b, 0) for b, e in self.clip]
+            factors.append(inner_taps)
+        numbers = 1
+        result: SSAValue | None = None
+        for factor in factors:
+            if isinstance(factor.dim, int):
+                numbers *= factor.dim
+                continue
+            data = kb.to_data(factor, window.type)
+            result = data if result is None else kb.pure(simd.MulOp(result, data))
+        if result is None:
+            return kb.constant(numbers, window.type)
+        if numbers != 1:
+            constant = kb.constant(numbers, window.type)
+            result = kb.pure(simd.MulOp(result, constant))
+        return result

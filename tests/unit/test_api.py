@@ -1,0 +1,313 @@
+"""`nnc.compile` and `nnc.convert` on small models; what they refuse."""
+
+import gc
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import psutil
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+import nnc
+from nnc.api import emit, plan_of
+from nnc.backend.host import host_arch
+from nnc.backend.jit import codegen_count, live_engines
+from nnc.errors import (
+    CompileError,
+    DivisionByZero,
+    IndexOutOfRange,
+    InputError,
+    LoadError,
+    NncError,
+    TargetError,
+)
+
+
+def onnx_model(
+    nodes: Sequence[onnx.NodeProto],
+    inputs: dict[str, Sequence[int | str]],
+    outputs: dict[str, Sequence[int | str]],
+    constants: dict[str, NDArray[Any]] | None = None,
+    dtype: int = TensorProto.FLOAT,
+) -> onnx.ModelProto:
+    """A model of one element type."""
+    graph = helper.make_graph(
+        nodes,
+        "test",
+        [helper.make_tensor_value_info(n, dtype, s) for n, s in inputs.items()],
+        [helper.make_tensor_value_info(n, dtype, s) for n, s in outputs.items()],
+        [numpy_helper.from_array(a, n) for n, a in (constants or {}).items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+
+
+def node(op: str, inputs: str, outputs: str, **attributes: Any) -> onnx.NodeProto:
+    """A node named after its first output."""
+    names = outputs.split()
+    return helper.make_node(op, inputs.split(), names, name=names[0], **attributes)
+
+
+SUM = onnx_model(
+    [node("Add", "x z", "sum"), node("Relu", "sum", "y")],
+    {"x": ["N", 4], "z": ["N", 4]},
+    {"y": ["N", 4]},
+)
+
+
+def pair(rows: int, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Inputs of `SUM`."""
+    generator = np.random.default_rng(seed)
+    x, z = generator.standard_normal((2, rows, 4), np.float32)
+    return x, z
+
+
+@pytest.fixture(scope="module")
+def sum_model() -> nnc.CompiledModel:
+    return nnc.compile(SUM)
+
+
+# ---- what it accepts
+
+
+@pytest.mark.parametrize("kind", ["proto", "bytes", "path", "str", "module"])
+def test_compile_takes_models_of_many_kinds(kind: str, tmp_path: Path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(SUM.SerializeToString())
+    models = {
+        "proto": SUM,
+        "bytes": SUM.SerializeToString(),
+        "path": path,
+        "str": str(path),
+        "module": nnc.convert(SUM),
+    }
+    x, z = pair(3)
+    np.testing.assert_array_equal(nnc.compile(models[kind])(x, z), np.maximum(x + z, 0))
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 15, 16, 17, 1000])
+def test_one_compilation_serves_every_size(sum_model: nnc.CompiledModel, rows: int):
+    before = codegen_count()
+    x, z = pair(rows)
+    np.testing.assert_array_equal(sum_model(x, z), np.maximum(x + z, 0))
+    assert codegen_count() == before
+    assert sum_model.info.code_generations == 1
+
+
+def test_specs_come_from_the_source_model(sum_model: nnc.CompiledModel):
+    assert [str(s) for s in sum_model.inputs] == [
+        "x: float32[N, 4]",
+        "z: float32[N, 4]",
+    ]
+    assert [s.name for s in sum_model.outputs] == ["y"]
+
+
+def test_input_shapes_fix_dims():
+    exe = nnc.compile(SUM, input_shapes={"x": [2, 4], "z": [2, 4]})
+    assert exe.inputs[0].shape == (2, 4)
+    x, z = pair(2)
+    np.testing.assert_array_equal(exe(x, z), np.maximum(x + z, 0))
+    with pytest.raises(InputError, match="axis 0 has size 3, the model expects 2"):
+        exe(*pair(3))
+
+
+@pytest.mark.parametrize("stage", ["nn", "buffers", "simd", "llvm"])
+def test_compilation_continues_from_the_text_of_any_stage(stage: str):
+    from nnc import pipelines
+
+    steps = pipelines.steps("nnc-default", pipelines.PipelineOptions())
+    done = pipelines.stop_after(steps, pipelines.Stage(stage))
+    module = nnc.convert(SUM).apply(pipelines.to_text(s.spec for s in done))
+    arrays = {name: module.weights[name] for name in module.weights}
+    parsed = nnc.Module.parse(str(module), arrays)
+    rest = pipelines.to_text(s.spec for s in steps[len(done) :])
+    x, z = pair(3)
+    exe = nnc.compile(parsed, pipeline=rest)
+    np.testing.assert_array_equal(exe(x, z), np.maximum(x + z, 0))
+
+
+def test_compile_leaves_a_given_module_as_it_is():
+    module = nnc.convert(SUM)
+    before = str(module)
+    nnc.compile(module)
+    assert str(module) == before
+
+
+def test_on_pass_hears_of_every_phase():
+    heard: list[tuple[str, int, int]] = []
+    exe = nnc.compile(SUM, on_pass=lambda *a: heard.append(a))
+    assert [name for name, _, _ in heard] == [p.name for p in exe.info.phases]
+    assert [index for _, index, _ in heard] == list(range(len(heard)))
+    assert {total for _, _, total in heard} == {len(heard)}
+
+
+def test_info_tells_what_was_compiled(sum_model: nnc.CompiledModel):
+    info = sum_model.info
+    assert info.target == "native"
+    (kernel,) = info.kernels
+    assert kernel.sources == ("sum+y",)
+    assert kernel.launches == info.launches == 1
+    assert info.code_bytes > 0
+    assert info.compile_seconds > 0
+
+
+# ---- errors of the data
+
+
+def test_index_out_of_range_names_the_node():
+    graph = helper.make_graph(
+        [node("Gather", "table i", "pick", axis=0)],
+        "test",
+        [helper.make_tensor_value_info("i", TensorProto.INT64, ["N"])],
+        [helper.make_tensor_value_info("pick", TensorProto.FLOAT, ["N", 2])],
+        [numpy_helper.from_array(np.arange(8, dtype="f4").reshape(4, 2), "table")],
+    )
+    exe = nnc.compile(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    )
+    expected = np.array([[6, 7], [6, 7]], np.float32)
+    np.testing.assert_array_equal(exe(np.array([3, -1])), expected)
+    for index in (4, -5, 1 << 60):
+        with pytest.raises(IndexOutOfRange, match="node 'pick'"):
+            exe(np.array([0, index]))
+    np.testing.assert_array_equal(exe(np.array([3, -1])), expected)
+
+
+def test_division_by_zero_names_the_node():
+    model = onnx_model(
+        [node("Div", "x z", "quotient")],
+        {"x": ["N"], "z": ["N"]},
+        {"quotient": ["N"]},
+        dtype=TensorProto.INT32,
+    )
+    exe = nnc.compile(model)
+    x = np.array([6, 7], np.int32)
+    np.testing.assert_array_equal(exe(x, np.array([3, 2], np.int32)), [2, 3])
+    with pytest.raises(DivisionByZero, match="node 'quotient'"):
+        exe(x, np.array([3, 0], np.int32))
+
+
+# ---- refused
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"precision": "bf16"}, "precision='bf16' is not in this release"),
+        ({"quantize": "int8"}, "quantize is not in this release"),
+        ({"tune": True}, "tune is not in this release"),
+        ({"num_threads": 2}, "num_threads=2: one run on several threads"),
+        ({"num_threads": 0}, "num_threads must be at least 1"),
+        ({"example_inputs": (1,)}, "example_inputs is for models that have to be"),
+        ({"pipeline": "nonsense"}, "unknown pass 'nonsense'"),
+        ({"pipeline": "dce"}, "did not lower the host program"),
+        ({"pipeline": "bufferize{speed=9}"}, "pass 'bufferize'"),
+    ],
+    ids=lambda v: str(v)[:20],
+)
+def test_option_that_does_nothing_is_refused(options: Any, message: str):
+    with pytest.raises(CompileError, match=message):
+        nnc.compile(SUM, **options)
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("pentium", "unknown target 'pentium'; known are native"),
+        ("avx2+warp", "'warp' is not a feature"),
+    ],
+)
+def test_unknown_target_is_refused_before_any_work(target: str, message: str):
+    with pytest.raises(TargetError, match=message):
+        nnc.compile("there is no such file", target=target)
+
+
+def test_target_of_another_machine_is_refused_before_any_work():
+    foreign = "neon" if host_arch() == "x86_64" else "avx2"
+    with pytest.raises(TargetError, match="needs a"):
+        nnc.compile("there is no such file", target=foreign)
+
+
+def test_no_model_is_refused():
+    with pytest.raises(LoadError, match="is no model"):
+        nnc.compile(42)
+
+
+def test_all_errors_share_a_base():
+    for name in dir(nnc.errors):
+        value = getattr(nnc.errors, name)
+        if isinstance(value, type) and issubclass(value, Exception):
+            assert issubclass(value, NncError), name
+
+
+# ---- emit
+
+
+@pytest.mark.parametrize("target", ["generic", "avx2", "avx512", "neon"])
+def test_emit_makes_code_for_any_target(target: str):
+    assert b"rt.plan" in emit(SUM, "mlir", target=target)
+    assert b"define void @main" in emit(SUM, "ll", target=target)
+    assert b"main" in emit(SUM, "s", target=target)
+    assert emit(SUM, "o", target=target)[:4] == b"\x7fELF"
+
+
+def test_emit_refuses_unknown_kind():
+    with pytest.raises(CompileError, match="cannot emit 'exe'; known are mlir"):
+        emit(SUM, "exe")  # pyright: ignore[reportArgumentType] # that is the point
+
+
+def test_plan_is_in_the_text_of_the_last_level():
+    text = emit(SUM, "mlir").decode()
+    plan = plan_of(nnc.Module.parse(text).ir)
+    assert [launch.node for launch in plan.launches] == ["sum+y"]
+
+
+# ---- many at once, and many in a row
+
+
+def test_eight_threads_share_one_model(sum_model: nnc.CompiledModel):
+    wrong: list[int] = []
+
+    def work(seed: int) -> None:
+        for i in range(200):
+            x, z = pair(1 + (seed + i) % 7, seed)
+            if not np.array_equal(sum_model(x, z), np.maximum(x + z, 0)):
+                wrong.append(seed)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+@pytest.mark.slow
+def test_compile_run_drop_leaves_memory_level():
+    weights = np.ones((512, 512), np.float32)
+    model = onnx_model(
+        [node("Add", "x w", "y")],
+        {"x": [512, 512]},
+        {"y": [512, 512]},
+        {"w": weights},
+    )
+    engines = live_engines()
+
+    def cycle() -> None:
+        exe = nnc.compile(model)
+        np.testing.assert_array_equal(exe(weights), weights + 1)
+
+    for _ in range(10):
+        cycle()
+    gc.collect()
+    before = psutil.Process().memory_info().rss
+    for _ in range(50):
+        cycle()
+    gc.collect()
+    assert live_engines() == engines
+    # 50 weight arrays would be 50 MiB, 50 engines with their pages more.
+    assert psutil.Process().memory_info().rss - before < 10 << 20
