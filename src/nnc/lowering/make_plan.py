@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -50,6 +50,9 @@ class _Exprs:
     def add(self, dim: DimLike) -> int:
         """The position of an expression."""
         return self._positions.setdefault(Dim.of(dim), len(self._positions))
+
+    def __iter__(self) -> Iterator[Dim]:
+        return iter(self._positions)
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -176,11 +179,11 @@ class _Planner:
         return found
 
     def _checked(self, plan: artifact.Plan) -> artifact.Plan:
-        for text in plan.exprs:
-            unknown = sorted(Dim.parse(text).symbols - set(self.symbols))
+        for dim in self.exprs:
+            unknown = sorted(dim.symbols.difference(self.symbols))
             if unknown:
                 raise CompileError(
-                    f"the size {text} depends on '{unknown[0]}', which is not the size "
+                    f"the size {dim} depends on '{unknown[0]}', which is not the size "
                     "of an axis of an input; fix it with input_shapes"
                 )
         return plan

@@ -44,7 +44,7 @@ from nnc.dialects.nn.conv import (
     PoolOp,
     WindowOp,
 )
-from nnc.dialects.nn.elementwise import ELEMENTWISE_OPS
+from nnc.dialects.nn.elementwise import ELEMENTWISE_OPS, AddOp
 from nnc.dialects.nn.movement import (
     BroadcastOp,
     ConcatOp,
@@ -52,6 +52,7 @@ from nnc.dialects.nn.movement import (
     GatherElementsOp,
     GatherOp,
     PadOp,
+    ReshapeOp,
     ResizeOp,
     SliceOp,
     TransposeOp,
@@ -285,8 +286,21 @@ class _Layouts:
 
 
 def is_restoring(op: TransposeOp) -> bool:
-    """Whether `op` makes channels-last axes channels-first ones: its operand is a twin."""
-    return len(op.axes) > 2 and list(op.axes) == to_first(len(op.axes))
+    """Whether `op` makes channels-last axes channels-first ones: its operand is a twin.
+
+    With three axes the permutation alone does not tell its direction.
+    """
+    rank = len(op.axes)
+    if rank < 3 or list(op.axes) != to_first(rank):
+        return False
+    return rank > 3 or _is_channels_last(op.operand)
+
+
+def _is_channels_last(value: SSAValue) -> bool:
+    """Whether `value` is what a channels-last windowed op computed, seen otherwise."""
+    while isinstance(value.owner, ReshapeOp | TransposeOp | SliceOp | AddOp):
+        value = value.owner.operands[0]
+    return isinstance(value.owner, WindowOp) and value.owner.channels_last
 
 
 def is_layout_agnostic(op: Operation) -> bool:

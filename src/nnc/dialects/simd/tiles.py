@@ -111,7 +111,7 @@ class StoreRowsOp(WidthOp):
     Lane `l` of vector `r` goes to the element `index + r * stride + l`. With `rows` and
     `columns`, only vectors below `rows` and lanes below `columns` are written.
 
-    `simd.store_rows (%a, %b), %p[%i], %s {width = 2} : vector<2xf32>, ...`
+    `simd.store_rows (%a, %b), %p[%i], %s {width = 2} : (vector<2xf32>, ...), ...`
     """
 
     name = "simd.store_rows"
@@ -132,7 +132,7 @@ class StoreRowsOp(WidthOp):
         "`(` $tile `)` `,` $ptr `[` $index `]` `,` $stride "
         + _COUNTS
         + WIDTH
-        + " attr-dict `:` type($tile) `,` type($ptr)"
+        + " attr-dict `:` `(` type($tile) `)` `,` type($ptr)"
     )
 
     def __init__(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import cached_property
 
 from xdsl.ir import Attribute, Operation, SSAValue
 
@@ -64,7 +65,7 @@ class Place:
         """The type of the elements."""
         return self.root.type.element_type
 
-    @property
+    @cached_property
     def type(self) -> BufferType:
         """The type of a buffer that shows this place."""
         return BufferType(self.element_type, self.dims, self.strides)

@@ -17,8 +17,8 @@ func.func @constants() {
   %5 = nn.weight "conv1.w \22quoted\22" : tensor<64x3x7x7xbf16>
   // CHECK-NEXT: %{{.*}} = nn.weight "w" {loc_name = "conv1"} : tensor<0xf16>
   %6 = nn.weight "w" {loc_name = "conv1"} : tensor<0xf16>
-  // CHECK-NEXT: %{{.*}} = nn.dims <N, 3, max(4, N) floordiv 2, (N mod 3)*N - 1> : tensor<4xi64>
-  %7 = nn.dims <N, 3, max(4, N) floordiv 2, (N mod 3)*N - 1> : tensor<4xi64>
+  // CHECK-NEXT: %{{.*}} = nn.dims <N, 3, max(4, N) floordiv 2, N*(N mod 3) - 1> : tensor<4xi64>
+  %7 = nn.dims <N, 3, max(4, N) floordiv 2, N*(N mod 3) - 1> : tensor<4xi64>
   // CHECK-NEXT: %{{.*}} = nn.dims <> : tensor<0xi64>
   %8 = nn.dims <> : tensor<0xi64>
   func.return

@@ -1,0 +1,108 @@
+// RUN: nnc-opt %s --split-input-file --verify-diagnostics | filecheck %s
+
+func.func @constant_of_no_tensor() {
+  // CHECK: vector<2xf32> should be of base attribute tensor
+  %0 = nn.constant dense<1.0> : vector<2xf32>
+  func.return
+}
+
+// -----
+
+func.func @constant_element_type() {
+  // CHECK: f8E5M2 is no element type of nn tensors
+  %0 = nn.constant dense<1.0> : tensor<2xf8E5M2>
+  func.return
+}
+
+// -----
+
+func.func @weight_shape() {
+  // CHECK: nn.weight: weights have static shapes, got tensor<?xf32, #nn.shape<N>>
+  %0 = nn.weight "w" : tensor<?xf32, #nn.shape<N>>
+  func.return
+}
+
+// -----
+
+func.func @dims_type() {
+  // CHECK: nn.dims: result type tensor<3xi64> should be tensor<2xi64>
+  %0 = nn.dims <N, 2> : tensor<3xi64>
+  func.return
+}
+
+// -----
+
+func.func @dimension_text() {
+  // CHECK: 'N +' is not a dimension expression
+  %0 = nn.dims <N +> : tensor<1xi64>
+  func.return
+}
+
+// -----
+
+func.func @division_by_zero() {
+  // CHECK: dimension N divided by zero
+  %0 = nn.dims <N floordiv 0> : tensor<1xi64>
+  func.return
+}
+
+// -----
+
+func.func @dim_without_expression(%x: tensor<?xf32>) {
+  // CHECK: tensor<?xf32> has a dynamic dim without #nn.shape
+  %0 = nn.neg %x : (tensor<?xf32>) -> tensor<?xf32>
+  func.return
+}
+
+// -----
+
+func.func @dispatch_arguments(%x: tensor<2x3xf32>) {
+  // CHECK: nn.dispatch: block arguments must have the types of the operands
+  %0 = nn.dispatch(%x) : (tensor<2x3xf32>) -> tensor<2x3xf32> {
+  ^bb0(%a: tensor<3x2xf32>):
+    nn.yield %a : tensor<3x2xf32>
+  }
+  func.return
+}
+
+// -----
+
+func.func @dispatch_results(%x: tensor<2x3xf32>) {
+  // CHECK: nn.dispatch: nn.yield must give the types of the results
+  %0 = nn.dispatch(%x) : (tensor<2x3xf32>) -> tensor<3x2xf32> {
+  ^bb0(%a: tensor<2x3xf32>):
+    nn.yield %a : tensor<2x3xf32>
+  }
+  func.return
+}
+
+// -----
+
+func.func @dispatch_body(%x: tensor<2x3xf32>) {
+  // CHECK: nn.dispatch: the body holds single nn ops, not arith.constant
+  %0 = nn.dispatch(%x) : (tensor<2x3xf32>) -> tensor<2x3xf32> {
+  ^bb0(%a: tensor<2x3xf32>):
+    %c = arith.constant 1 : i32
+    nn.yield %a : tensor<2x3xf32>
+  }
+  func.return
+}
+
+// -----
+
+func.func @dispatch_end(%x: tensor<2x3xf32>) {
+  // CHECK: nn.dispatch: the body must end in nn.yield
+  %0 = nn.dispatch(%x) : (tensor<2x3xf32>) -> tensor<2x3xf32> {
+  ^bb0(%a: tensor<2x3xf32>):
+    %c = nn.neg %a : (tensor<2x3xf32>) -> tensor<2x3xf32>
+  }
+  func.return
+}
+
+// -----
+
+func.func @yield_outside(%x: tensor<2x3xf32>) {
+  // CHECK: 'nn.yield' expects parent op 'nn.dispatch'
+  nn.yield %x : tensor<2x3xf32>
+  func.return
+}
