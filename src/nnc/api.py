@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
 
 from xdsl.dialects.builtin import ModuleOp, StringAttr
 
@@ -105,7 +106,8 @@ def compile(
             code_bytes=len(data),
             code_generations=1,
         )
-        arrays = {w.name: module.weights[w.name] for w in plan.weights}
+        named = {w.name for w in plan.weights}
+        arrays = {n: module.weights[n] for n in module.weights if n in named}
         compiled = CompiledModel(plan, arrays, code, info)
     compiled.set_phases(build.phases)
     return compiled
@@ -130,7 +132,8 @@ def convert(model: object, *, input_shapes: InputShapes | None = None) -> Module
     from nnc.frontends.detect import import_model
 
     context = new_context()
-    ir = import_model(model, input_shapes=input_shapes, ctx=context)
+    # Whatever it is, import_model says so if it is no model.
+    ir = import_model(cast(Any, model), input_shapes=input_shapes, ctx=context)
     return Module(ir, context)
 
 
@@ -187,6 +190,23 @@ def plan_of(module: ModuleOp) -> Plan:
     return Plan.from_json(text.data)
 
 
+@contextmanager
+def _collector_paused() -> Generator[None]:
+    """
+    No cyclic garbage collection for a while.
+
+    IR is a large living graph: the collector walks it again and again, a fifth of the
+    time of a compilation, and finds little.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 @dataclass
 class _Build:
     """One compilation under way: what it was asked for, and how long it took."""
@@ -198,7 +218,7 @@ class _Build:
     total: int = 0
 
     @contextmanager
-    def phase(self, stage: str, name: str) -> Iterator[None]:
+    def phase(self, stage: str, name: str) -> Generator[None]:
         """Announce a phase, and take its time."""
         if self.on_pass is not None:
             self.on_pass(name, len(self.phases), max(self.total, len(self.phases) + 1))
@@ -210,15 +230,16 @@ class _Build:
         """The module of the model after the pipeline. A given module stays as it is."""
         steps = self._steps()
         self.total = len(steps) + 1 + _AFTER_PASSES
-        with self.phase("import", "import"):
-            if isinstance(model, Module):
-                module = Module(model.ir.clone(), model.context.clone())
-            else:
-                module = convert(model, input_shapes=self.options.input_shapes)
-            verify(module, "import")
-        for stage, spec in steps:
-            with self.phase(stage, spec.name):
-                run_pass(module, make_pass(spec))
+        with _collector_paused():
+            with self.phase("import", "import"):
+                if isinstance(model, Module):
+                    module = Module(model.ir.clone(), model.context.clone())
+                else:
+                    module = convert(model, input_shapes=self.options.input_shapes)
+                verify(module, "import")
+            for stage, spec in steps:
+                with self.phase(stage, spec.name):
+                    run_pass(module, make_pass(spec))
         return module
 
     def _steps(self) -> list[tuple[str, ArgSpec]]:

@@ -27,20 +27,14 @@ PASSES: Final[Mapping[str, str]] = {
     "canonicalize-nn": "nnc.transforms.canonicalize_nn:CanonicalizeNnPass",
     "choose-layout": "nnc.transforms.choose_layout:ChooseLayoutPass",
     "convert-rt-to-llvm": "nnc.lowering.convert_rt_to_llvm:ConvertRtToLlvmPass",
-    "convert-simd-to-llvm": (
-        "nnc.lowering.convert_simd_to_llvm:ConvertSimdToLlvmPass"
-    ),
+    "convert-simd-to-llvm": "nnc.lowering.convert_simd_to_llvm:ConvertSimdToLlvmPass",
     "decompose-nn": "nnc.transforms.decompose_nn:DecomposeNnPass",
-    "drop-unused-weights": (
-        "nnc.transforms.drop_unused_weights:DropUnusedWeightsPass"
-    ),
+    "drop-unused-weights": "nnc.transforms.drop_unused_weights:DropUnusedWeightsPass",
     "eliminate-common-ops": (
         "nnc.transforms.eliminate_common_ops:EliminateCommonOpsPass"
     ),
     "explicit-padding": "nnc.transforms.explicit_padding:ExplicitPaddingPass",
-    "finalize-kernel-abi": (
-        "nnc.lowering.finalize_kernel_abi:FinalizeKernelAbiPass"
-    ),
+    "finalize-kernel-abi": "nnc.lowering.finalize_kernel_abi:FinalizeKernelAbiPass",
     "fold-batch-norm": "nnc.transforms.fold_batch_norm:FoldBatchNormPass",
     "fold-constants": "nnc.transforms.fold_constants:FoldConstantsPass",
     "form-dispatches": "nnc.transforms.form_dispatches:FormDispatchesPass",

@@ -249,7 +249,8 @@ class Dim:
                 factors = [_without_parentheses(factors[0])]
             parts.append(f"{sign} {'*'.join(factors)}")
         text = " ".join(parts)
-        return text[2:] if text.startswith("+ ") else "-" + text[2:]
+        text = text[2:] if text.startswith("+ ") else "-" + text[2:]
+        return _remember(text, self)[0]
 
     def __str__(self) -> str:
         return self._text
@@ -583,6 +584,8 @@ class _Parser:
             return dim_max(*args) if token == "max" else dim_min(*args)
         if token.isdigit():
             return Dim.of(int(token))
+        if not SYMBOL_PATTERN.match(token):
+            raise ValueError(f"'{self.text}' is not a dimension expression")
         return Dim.symbol(token)
 
 
@@ -629,7 +632,18 @@ def compile_dims(
     return namespace["evaluate"]
 
 
-@lru_cache(maxsize=4096)
+_MAX_REMEMBERED = 1 << 15
+_remembered: dict[str, Dim] = {}
+
+
+def _remember(text: str, dim: Dim) -> tuple[str, Dim]:
+    if len(_remembered) >= _MAX_REMEMBERED:
+        _remembered.clear()
+    _remembered[text] = dim
+    return text, dim
+
+
 def parse_dim(text: str) -> Dim:
-    """`Dim.parse` with a memo, for readers of artifacts."""
-    return Dim.parse(text)
+    """`Dim.parse` with a memo, which also knows what has been printed before."""
+    dim = _remembered.get(text)
+    return dim if dim is not None else _remember(text, Dim.parse(text))[1]

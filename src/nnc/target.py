@@ -1,4 +1,5 @@
-"""What code generation knows about a machine: one frozen record a target.
+"""
+What code generation knows about a machine: one frozen record a target.
 
 Nothing here looks at the machine it runs on (`nnc.backend.host` does) and nothing
 imports LLVM: a target is plain data, found by exact name.
@@ -108,7 +109,8 @@ _FULL_MASKS = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl"})
 
 @dataclass(frozen=True)
 class Target:
-    """A machine to generate code for.
+    """
+    A machine to generate code for.
 
     `features` is everything that code may use, implied features included; the other
     facts follow from it. Get one by name with `Target.named("avx2")`.
@@ -128,7 +130,8 @@ class Target:
 
     @staticmethod
     def named(spec: str, *, arch: Arch = "x86_64", system: str = "linux") -> Target:
-        """The target of a name such as `avx2` or `avx512+avx512vnni-f16c`.
+        """
+        The target of a name such as `avx2` or `avx512+avx512vnni-f16c`.
 
         `arch` decides what `generic` is, `system` (linux, darwin, windows) the object
         format. `native` needs a look at the machine: see `nnc.backend.host`.
@@ -175,9 +178,7 @@ class Target:
     def llvm_features(self) -> str:
         """The feature string for LLVM, which fixes every feature that nnc knows."""
         known = _IMPLIES[self.arch]
-        return ",".join(
-            ("+" if f in self.features else "-") + f for f in sorted(known)
-        )
+        return ",".join(("+" if f in self.features else "-") + f for f in sorted(known))
 
     def __str__(self) -> str:
         return self.name

@@ -1,4 +1,5 @@
-"""Build, compile and run single kernels in tests, here or under qemu.
+"""
+Build, compile and run single kernels in tests, here or under qemu.
 
 Buffers end where a page without access begins, so a kernel that touches anything past
 their end dies at once.
@@ -75,7 +76,8 @@ def kernel(
     *,
     needs_state: bool = False,
 ) -> func.FuncOp:
-    """A kernel whose body is written by `body(writer, *args)`.
+    """
+    A kernel whose body is written by `body(writer, *args)`.
 
     `arg_types` leaves out the task range, which the body does not see.
     """
@@ -114,7 +116,9 @@ class GuardedBuffer:
         self.address = base + size - array.nbytes
         self._shape, self._dtype = array.shape, array.dtype
         self._nbytes = array.nbytes
-        ctypes.memmove(self.address, np.ascontiguousarray(array).ctypes.data, array.nbytes)
+        ctypes.memmove(
+            self.address, np.ascontiguousarray(array).ctypes.data, array.nbytes
+        )
 
     def read(self) -> Array:
         """The contents now."""

@@ -139,7 +139,11 @@ def test_compile_leaves_a_given_module_as_it_is():
 
 def test_on_pass_hears_of_every_phase():
     heard: list[tuple[str, int, int]] = []
-    exe = nnc.compile(SUM, on_pass=lambda *a: heard.append(a))
+
+    def on_pass(name: str, index: int, total: int) -> None:
+        heard.append((name, index, total))
+
+    exe = nnc.compile(SUM, on_pass=on_pass)
     assert [name for name, _, _ in heard] == [p.name for p in exe.info.phases]
     assert [index for _, index, _ in heard] == list(range(len(heard)))
     assert {total for _, _, total in heard} == {len(heard)}

@@ -87,7 +87,9 @@ def test_unknown_target_is_refused_with_the_known_ones(name: str) -> None:
     assert all(known in str(error.value) for known in KNOWN_TARGETS)
 
 
-@pytest.mark.parametrize("name", ["avx2+foo", "avx2+", "avx2-", "neon+avx2", "avx2+neon"])
+@pytest.mark.parametrize(
+    "name", ["avx2+foo", "avx2+", "avx2-", "neon+avx2", "avx2+neon"]
+)
 def test_unknown_feature_is_refused_with_the_known_ones(name: str) -> None:
     with pytest.raises(TargetError, match="is not a feature of"):
         Target.named(name)

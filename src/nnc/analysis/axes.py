@@ -1,4 +1,5 @@
-"""What transposes and reshapes do to axes, as permutations of indivisible atoms.
+"""
+What transposes and reshapes do to axes, as permutations of indivisible atoms.
 
 `[B, S, 768]` reshaped to `[B, S, 12, 64]` and transposed to `[B, 12, S, 64]` has the
 atoms `B S 12 64` of its source in the order `B 12 S 64`. Chains of such ops have
@@ -13,7 +14,8 @@ from nnc.symbolic import Dim, DimLike, dim_product
 
 
 class AxisMap:
-    """The axes of a value as lists of atoms of the source it was made from.
+    """
+    The axes of a value as lists of atoms of the source it was made from.
 
     Axes of size 1 have no atoms.
     """
@@ -66,7 +68,8 @@ class AxisMap:
         self.axes = [self.axes[a] for a in permutation]
 
     def reshape(self, dims: Sequence[DimLike]) -> bool:
-        """Give the value another shape; False (and unchanged) if atoms cannot tell how.
+        """
+        Give the value another shape; False (and unchanged) if atoms cannot tell how.
 
         They cannot where a size divides into parts that no proof relates.
         """
@@ -116,7 +119,8 @@ def _divides(divisor: Dim, dividend: Dim) -> bool:
 def merged_permutation(
     axis_map: AxisMap,
 ) -> tuple[list[Dim], list[int]]:
-    """The smallest reshape and permutation with the meaning of `axis_map`.
+    """
+    The smallest reshape and permutation with the meaning of `axis_map`.
 
     Atoms that stay together are one axis. The value is its source reshaped to the dims,
     transposed by the permutation, and reshaped to its own shape.

@@ -1,4 +1,5 @@
-"""Known integers: what small tensors of shape arithmetic hold, as dim expressions.
+"""
+Known integers: what small tensors of shape arithmetic hold, as dim expressions.
 
 Source models compute shapes with ordinary tensor ops (`Shape`, `Gather`, `Mul`,
 `Concat`, `Cast`, ...). This analysis evaluates such ops over symbolic dims, lazily and

@@ -1,4 +1,5 @@
-"""Run kernels of another architecture under qemu's user emulation.
+"""
+Run kernels of another architecture under qemu's user emulation.
 
 An object for AArch64 is linked with a small C program that reads the contents of the
 slots from a file, calls one kernel and writes the buffers back. This is for tests and
@@ -134,7 +135,8 @@ class QemuProgram:
         end: int = 1,
         state: Array | None = None,
     ) -> list[Array]:
-        """Call a kernel on copies of the buffers; returns them afterwards.
+        """
+        Call a kernel on copies of the buffers; returns them afterwards.
 
         `slots` are those from slot 1 on; `state` (int64) receives the run state.
         """

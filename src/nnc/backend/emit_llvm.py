@@ -1,9 +1,10 @@
-"""The llvm dialect as LLVM IR text: one table from op class to printer.
+"""
+The llvm dialect as LLVM IR text: one table from op class to printer.
 
 xDSL can translate its llvm dialect to llvmlite's IR objects (`xdsl.backend.llvm`), and
 those print themselves. That way covers scalars: vector intrinsics, vector compare and
 select, unaligned vector accesses, bf16, gathers and float to integer conversions are
-missing, and it takes ten times as long, because each op becomes a second object with
+missing, and it takes four times as long, because each op becomes a second object with
 a checked name before it becomes text. LLVM reads text in the end and the object cache
 hashes text, so this writes text. Equal modules give equal bytes.
 """
@@ -127,9 +128,7 @@ class _FunctionPrinter:
         edges = _incoming(blocks)
         params = self.args(blocks[0].args)
         output = type_text(op.function_type.output)
-        self.lines.append(
-            f"define {output} @{op.sym_name.data}({params}) nounwind {{"
-        )
+        self.lines.append(f"define {output} @{op.sym_name.data}({params}) nounwind {{")
         for block, ops in zip(blocks, instructions, strict=True):
             self.lines.append(f"{self.labels[block]}:")
             if block is not blocks[0]:
@@ -201,9 +200,11 @@ def _incoming(
 _INLINE: dict[type[Operation], Callable[[Any], str]] = {
     llvm.ConstantOp: lambda op: constant_text(op.value, op.result.type),
     llvm.UndefOp: lambda op: "undef",
-    llvm.ZeroOp: lambda op: "zeroinitializer"
-    if not isinstance(op.res.type, llvm.LLVMPointerType)
-    else "null",
+    llvm.ZeroOp: lambda op: (
+        "zeroinitializer"
+        if not isinstance(op.res.type, llvm.LLVMPointerType)
+        else "null"
+    ),
     llvm.AddressOfOp: lambda op: f"@{op.global_name.root_reference.data}",
 }
 

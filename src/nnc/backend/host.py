@@ -1,4 +1,5 @@
-"""The machine that this process runs on, as a `Target`.
+"""
+The machine that this process runs on, as a `Target`.
 
 LLVM's feature detection also asks the operating system (XCR0), so AVX-512 that the
 kernel does not save counts as missing.
@@ -80,7 +81,8 @@ def resolve_target(spec: str | Target) -> Target:
 
 
 def missing_features(target: Target) -> tuple[str, ...]:
-    """What code for `target` may use and this machine lacks; empty: it runs here.
+    """
+    What code for `target` may use and this machine lacks; empty: it runs here.
 
     Another architecture counts as one missing feature, its name.
     """

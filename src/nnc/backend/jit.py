@@ -1,4 +1,5 @@
-"""Code generation and loading of object code through LLVM.
+"""
+Code generation and loading of object code through LLVM.
 
 The IR that nnc emits needs no mid-level optimisation, so there is none: text is parsed,
 verified and handed to the code generator. LLVM may abort the whole process on input it
@@ -112,7 +113,8 @@ class _Engine:
 
 
 class LoadedCode:
-    """Executable code of one object; owns it until `close`.
+    """
+    Executable code of one object; owns it until `close`.
 
     Addresses are valid only while this is open, and whoever calls them keeps it so.
     """

@@ -1,4 +1,5 @@
-"""Ops of LLVM IR that xDSL's `llvm` dialect lacks, or has for scalars only.
+"""
+Ops of LLVM IR that xDSL's `llvm` dialect lacks, or has for scalars only.
 
 Each has the name, operands and meaning of MLIR's `llvm` op, so every class here could
 move upstream as it is (xDSL 0.74: no extractelement, fptosi, fptoui, uitofp, cmpxchg,
@@ -184,7 +185,8 @@ class CmpXchgOp(IRDLOperation):
 
 @irdl_op_definition
 class MaskedGatherOp(IRDLOperation):
-    """`llvm.masked.gather` from `base + index`, element by element; off lanes pass.
+    """
+    `llvm.masked.gather` from `base + index`, element by element; off lanes pass.
 
     Base and index are kept apart because xDSL's getelementptr yields no pointer vector.
     """

@@ -1,4 +1,5 @@
-"""Pass `finalize-kernel-abi`: one signature for all kernels.
+"""
+Pass `finalize-kernel-abi`: one signature for all kernels.
 
 Before::
 

@@ -24,13 +24,16 @@ MAX_COLUMN_VECTORS: Final = 4
 _MAX_ROWS: Final = 14
 """Taller tiles gain nothing and cost code."""
 
+_SMALL_TILE: Final = 6
+"""Tiles of up to that many rows lose speed with every row less."""
+
 _COLUMN_PENALTY: Final = {
     32: (1.12, 1.0, 1.005, 1.03),
     16: (1.25, 1.0, 1.1, 1.5),
 }
 """Registers → relative time of a tile of 1, 2, 3, 4 column vectors, measured."""
 
-_REMAINDER_ROWS: Final = (4, 1)
+_REMAINDER_ROWS: Final = (4, 2, 1)
 """Tile heights that finish a row count unknown to the compiler."""
 
 
@@ -102,13 +105,19 @@ class RowTiles:
 
 
 def balanced_row_tiles(rows: int, max_height: int) -> RowTiles:
-    """Tiles of at most two heights that differ by one: 128 rows are 8 x 13 + 2 x 12."""
+    """Tiles of at most two heights that differ by one: 130 rows are 10 x 13.
+
+    Tiles of one height are half the code, hence preferred if they are tall enough to
+    run as fast: 128 rows are 16 x 8, not 8 x 13 + 2 x 12; 127 are 7 x 13 + 3 x 12.
+    """
     count = -(-rows // max_height)
     if count == 0:
         return RowTiles(1, Dim.of(0), 0, Dim.of(0))
+    least = (max_height + 1) // 2 if max_height > _SMALL_TILE else max_height - 1
+    for height in range(min(rows, max_height), max(least, 1) - 1, -1):
+        if rows % height == 0:
+            return RowTiles(height, Dim.of(rows // height), 0, Dim.of(rows // height))
     low, extra = divmod(rows, count)
-    if extra == 0:
-        return RowTiles(low, Dim.of(count), 0, Dim.of(count))
     return RowTiles(low + 1, Dim.of(extra), low, Dim.of(count))
 
 

@@ -89,19 +89,29 @@ def aligned_words(count: int) -> NDArray[np.int64]:
 class RunContext:
     """What one run needs for itself; contexts are pooled and reused."""
 
-    def __init__(self) -> None:
+    def __init__(self, table_words: int, base_count: int) -> None:
+        """For a table of that many words that count from that many bases."""
         self.arena = Arena()
-        self.state = aligned_words(STATE_WORDS)
-        self.state_address: int = self.state.ctypes.data
-        self.table = aligned_words(0)
-        self.table_address = 0
+        state = aligned_words(STATE_WORDS)
+        self.state = state.data
+        """The run state's words; a memoryview is the quickest way to single words."""
+        self.state_address: int = state.ctypes.data
+        self.table = aligned_words(table_words)
+        self.table_address: int = self.table.ctypes.data
+        self._bases = aligned_words(base_count)
+        self.bases = self._bases.data
 
-    def reserve(self, arena_bytes: int, table_words: int) -> None:
-        """Have room for a run of these sizes."""
-        self.arena.reserve(arena_bytes)
-        if len(self.table) < table_words:
-            self.table = aligned_words(table_words)
-            self.table_address = self.table.ctypes.data
+    def fill_table(
+        self, words: NDArray[np.int64], base_of_word: NDArray[np.intp]
+    ) -> None:
+        """The table: `words`, each plus its base."""
+        self._bases.take(base_of_word, out=self.table)
+        np.add(self.table, words, out=self.table)
+
+    def clear_state(self) -> None:
+        """No error, no cancellation."""
+        for word in range(STATE_WORDS):
+            self.state[word] = 0
 
     def close(self) -> None:
         """Give the arena back."""

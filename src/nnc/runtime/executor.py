@@ -20,7 +20,7 @@ from nnc.errors import Cancelled, CompileError, InputError, OutOfMemory, RunErro
 from nnc.runtime.arena import RunContext
 from nnc.runtime.artifact import Plan, Weight
 from nnc.runtime.info import Info, KernelInfo, PhaseInfo
-from nnc.runtime.shapes import ShapePlanner, ShapeState, base_values
+from nnc.runtime.shapes import ShapePlanner, ShapeState, fill_bases
 from nnc.runtime.specs import Array, TensorSpec, as_array, dtype_named, spec_of
 from nnc.runtime.state import StateWord, error_for
 
@@ -203,16 +203,15 @@ class CompiledModel:
         outputs: Sequence[Array],
     ) -> None:
         """Fill the table and call the code."""
-        words = len(state.table)
-        context.reserve(state.packing.size, words)
-        bases = base_values(
-            context.state_address, context.arena.address, inputs, outputs
-        )
-        np.add(state.table, bases.take(self._planner.bases), out=context.table[:words])
-        context.state[:] = 0
+        arena = context.arena
+        arena.reserve(state.packing.size)
+        address = context.state_address
+        fill_bases(context.bases, address, arena.address, inputs, outputs)
+        context.fill_table(state.table, self._planner.bases)
+        context.clear_state()
         self._call(context)
-        if error := int(context.state[StateWord.ERROR]):
-            launch = self._plan.launches[int(context.state[StateWord.LAUNCH])]
+        if error := context.state[StateWord.ERROR]:
+            launch = self._plan.launches[context.state[StateWord.LAUNCH]]
             raise error_for(error, launch.node)
         if context.state[StateWord.CANCEL]:
             raise Cancelled("the run was interrupted")
@@ -249,7 +248,7 @@ class CompiledModel:
         try:
             return self._contexts.pop()
         except IndexError:
-            return RunContext()
+            return RunContext(len(self._planner.bases), self._planner.base_count)
 
     def _give_back(self, context: RunContext) -> None:
         self._contexts.append(context)

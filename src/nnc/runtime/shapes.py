@@ -7,11 +7,12 @@ combination of input shapes, so that this happens once a shape.
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +60,7 @@ class ShapePlanner:
         self.bases, self._exprs, self._addresses, self._arena_slots = _layout(
             plan, weight_addresses
         )
+        self.base_count = 3 + len(plan.inputs) + len(plan.outputs)
         self.planned = 0
         self.largest = Packing((), 0, 0)
         """Of all shapes so far."""
@@ -171,7 +173,7 @@ def _layout(
     """
     The table's columns: base, expression and fixed address of every word.
 
-    Bases count as `base_values` lists them. Also the words that point into the arena,
+    Bases count as `fill_bases` lists them. Also the words that point into the arena,
     with their allocations.
     """
     first_input = 3
@@ -202,17 +204,27 @@ def _layout(
     )
 
 
-def base_values(
-    state: int, arena: int, inputs: Sequence[Any], outputs: Sequence[Any]
-) -> NDArray[np.int64]:
-    """The addresses that table words count from, in the order of `_layout`."""
-    return np.array(
-        [
-            0,
-            state,
-            arena,
-            *[a.ctypes.data for a in inputs],
-            *[a.ctypes.data for a in outputs],
-        ],
-        np.int64,
-    )
+def fill_bases(
+    bases: memoryview,
+    state: int,
+    arena: int,
+    inputs: Sequence[Array],
+    outputs: Sequence[Array],
+) -> None:
+    """Write the addresses that table words count from, in the order of `_layout`."""
+    bases[1] = state
+    bases[2] = arena
+    position = 3
+    for array in (*inputs, *outputs):
+        bases[position] = address_of(array)
+        position += 1
+
+
+def address_of(array: Array) -> int:
+    """Where the elements of a C-contiguous array start."""
+    try:
+        # Three times as quick as the other way, which always works.
+        return ctypes.addressof(ctypes.c_char.from_buffer(cast(Any, array)))
+    except (TypeError, ValueError):
+        # It is read only or empty, or its dtype is unknown to the buffer protocol.
+        return array.ctypes.data

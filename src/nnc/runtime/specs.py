@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +59,8 @@ def as_array(value: object, spec: TensorSpec) -> Array:
     Raises:
         InputError: it is no array, or of another dtype or rank.
     """
-    array: Array = value if isinstance(value, np.ndarray) else _imported(value, spec)
+    is_array = isinstance(value, np.ndarray)
+    array = cast(Array, value) if is_array else _imported(value, spec)
     if array.dtype != spec.dtype:
         raise InputError(
             f"input '{spec.name}': expected dtype {spec.dtype}, got {array.dtype}; "

@@ -73,7 +73,13 @@ def table(title: str, *columns: str, numbers: tuple[str, ...] = ()) -> Table:
     result = Table(title=title, title_justify="left", title_style="bold")
     for column in columns:
         right = column in numbers
-        result.add_column(column, justify="right" if right else "left", no_wrap=right)
+        result.add_column(
+            column,
+            justify="right" if right else "left",
+            no_wrap=right,
+            # Long names of nodes go on in the next line: none is cut.
+            overflow="fold",
+        )
     return result
 
 

@@ -87,7 +87,7 @@ def sizes_of(
     for spec in specs:
         if (array := arrays.get(spec.name)) is not None:
             for dim, size in zip(shape_of(spec), array.shape, strict=False):
-                if dim.symbols == {str(dim)}:
+                if dim.symbols == frozenset({str(dim)}):
                     sizes.setdefault(str(dim), size)
     return choose_sizes(map(shape_of, specs), sizes)
 

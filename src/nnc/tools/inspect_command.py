@@ -104,18 +104,17 @@ def _show_tensors(title: str, specs: Sequence[TensorSpec], out: Console) -> None
 
 
 def _show_kernels(info: Info, out: Console, limit: int | None) -> None:
-    columns = ("kernel", "schedule", "launches", "ops", "source nodes")
-    table = console.table("Kernels", *columns, numbers=("launches",))
+    columns = ["kernel", "schedule", "launches", "ops", "source nodes"]
     shown = sorted(info.kernels, key=lambda kernel: -kernel.launches)[:limit]
+    with_ops = any(kernel.ops for kernel in shown)
+    if not with_ops:
+        columns.remove("ops")
+    table = console.table("Kernels", *columns, numbers=("launches",))
     for kernel in shown:
-        console.add_row(
-            table,
-            kernel.name,
-            kernel.schedule,
-            kernel.launches,
-            " ".join(kernel.ops),
-            shortened(kernel.sources, None if limit is None else 2),
-        )
+        sources = shortened(kernel.sources, None if limit is None else 2)
+        ops = [" ".join(kernel.ops)] if with_ops else []
+        cells = (kernel.name, kernel.schedule, kernel.launches, *ops, sources)
+        console.add_row(table, *cells)
     out.print(table)
     _mention_rest(len(info.kernels) - len(shown), "kernels", out)
 

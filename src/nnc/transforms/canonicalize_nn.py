@@ -1,4 +1,5 @@
-"""canonicalize-nn: local simplifications, and one form for what can be said in several.
+"""
+canonicalize-nn: local simplifications, and one form for what can be said in several.
 
 Before::
 

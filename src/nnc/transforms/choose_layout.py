@@ -1,4 +1,5 @@
-"""choose-layout: convolutions and what lies between them become channels-last.
+"""
+choose-layout: convolutions and what lies between them become channels-last.
 
 Before::
 
@@ -29,13 +30,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, TypeVar
+from typing import ClassVar, TypeVar, cast
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import DenseArrayBase, ModuleOp, f64
+from xdsl.dialects.builtin import DenseArrayBase, Float64Type, ModuleOp, f64
 from xdsl.ir import Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 
+from nnc.analysis.views import strides_of
 from nnc.dialects.nn.base import copy_location, ints
 from nnc.dialects.nn.conv import (
     CHANNELS_LAST,
@@ -195,9 +197,7 @@ class _Layouts:
             return False
         if isinstance(op, BroadcastOp):
             return op.operand in self.computed
-        if not any(o in self.strong for o in op.operands):
-            return False
-        return True
+        return any(o in self.strong for o in op.operands)
 
     # ---- rebuilding ops
 
@@ -263,7 +263,7 @@ class _Layouts:
                 axes = sorted(moved_axis(a, rank) for a in op.reduced_axes)
                 properties["axes"] = _array(axes)
             case ResizeOp() if len(op.scales):
-                scales = [float(s) for s in op.scales.get_values()]
+                scales = cast("DenseArrayBase[Float64Type]", op.scales).get_values()
                 properties["scales"] = DenseArrayBase.from_list(f64, permuted(scales))
             case _ if isinstance(op, _ONE_AXIS):
                 axis = op.axis
@@ -286,14 +286,17 @@ class _Layouts:
 
 
 def is_restoring(op: TransposeOp) -> bool:
-    """Whether `op` makes channels-last axes channels-first ones: its operand is a twin.
+    """
+    Whether `op` makes channels-last axes channels-first ones: its operand is a twin.
 
     With three axes the permutation alone does not tell its direction.
     """
     rank = len(op.axes)
     if rank < 3 or list(op.axes) != to_first(rank):
         return False
-    return rank > 3 or _is_channels_last(op.operand)
+    if rank > 3:
+        return True
+    return strides_of(op.operand)[-1] == 1 and _is_channels_last(op.operand)
 
 
 def _is_channels_last(value: SSAValue) -> bool:

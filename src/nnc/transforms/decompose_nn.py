@@ -1,4 +1,5 @@
-"""decompose-nn: ops that no kernel computes as one become ops that kernels do.
+"""
+decompose-nn: ops that no kernel computes as one become ops that kernels do.
 
 Before::
 

@@ -1,4 +1,5 @@
-"""eliminate-common-ops: equal ops on equal operands become one.
+"""
+eliminate-common-ops: equal ops on equal operands become one.
 
 Before::
 

@@ -1,4 +1,5 @@
-"""explicit-padding: convolutions that are contractions get their padding from `nn.pad`.
+"""
+explicit-padding: convolutions that are contractions get their padding from `nn.pad`.
 
 Before::
 
@@ -40,7 +41,9 @@ def pad_conv_input(op: ConvOp, ctx: PatternContext) -> SSAValue | None:
     """`conv {padding}` → `conv(pad)`, unless it is depthwise."""
     if not any(op.padding.dims) or is_depthwise(op):
         return None
-    padded = PadOp(op.input, _amounts(op, op.low_padding), _amounts(op, op.high_padding))
+    padded = PadOp(
+        op.input, _amounts(op, op.low_padding), _amounts(op, op.high_padding)
+    )
     conv = ConvOp(
         ctx.add(padded).result,
         op.filter,

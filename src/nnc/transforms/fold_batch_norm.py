@@ -1,4 +1,5 @@
-"""fold-batch-norm: constant scales and shifts move into the weights before them.
+"""
+fold-batch-norm: constant scales and shifts move into the weights before them.
 
 Before::
 
@@ -73,7 +74,8 @@ class _Affine:
 def _channel_constant(
     value: SSAValue, weights: WeightStore
 ) -> tuple[int, Floats] | None:
-    """The axis of `value` along which it varies and the values, if constant so.
+    """
+    The axis of `value` along which it varies and the values, if constant so.
 
     The axis is -1 for a scalar.
     """
@@ -147,7 +149,8 @@ def _chain(end: Operation, weights: WeightStore) -> _Affine | None:
     found = _step(end, weights)
     if found is None:
         return None
-    value, total = found
+    value: SSAValue = found[0]
+    total = found[1]
     while isinstance(value, OpResult) and value.has_one_use():
         found = _step(value.op, weights)
         if found is None:
@@ -175,9 +178,10 @@ def _scaled_weight(
 ) -> Array | None:
     """The weights of `op` that scale its result along `axis`, if they are constant."""
     operand = op.operands[1]
-    array = constant_value(operand, weights)
-    if array is None:
+    constant = constant_value(operand, weights)
+    if constant is None:
         return None
+    array = constant.astype(np.float64)
     rank = rank_of(op.result)
     if isinstance(op, MatmulOp):
         if array.ndim != 2 or axis not in (-1, rank - 1):
@@ -257,8 +261,9 @@ def _fold_scale(total: _Affine, weights: WeightStore) -> list[Operation] | None:
 def _linear_root(total: _Affine) -> Linear | None:
     root = total.root
     is_only_user = isinstance(root, OpResult) and root.has_one_use()
-    if is_only_user and isinstance(root.op, ConvOp | ConvTransposeOp | MatmulOp):
-        return root.op
+    owner = root.owner
+    if is_only_user and isinstance(owner, ConvOp | ConvTransposeOp | MatmulOp):
+        return owner
     return None
 
 

@@ -53,7 +53,7 @@ class FoldConstantsPass(ModulePass):
     name = "fold-constants"
 
     max_bytes: int = 64 << 20
-    """Results of more bytes are computed when the model runs."""
+    """Results of more bytes, and much larger than their operands, are not folded."""
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Fold in every function."""
@@ -114,7 +114,8 @@ class _Folder:
             self.names[value] = op.resource.data
 
     def fits(self, op: Operation) -> bool:
-        """Whether the results have known sizes within the bound.
+        """
+        Whether the results have known sizes within the bound.
 
         Rearranged weights may be as large as they are, packed ones a little larger.
         """
@@ -174,7 +175,7 @@ class _Folder:
 
 
 def is_weight_operand(use: Use) -> bool:
-    """Whether a contraction reads a value as its weights, which kernels want as memory."""
+    """Whether a contraction reads a value as weights: kernels want those as memory."""
     return use.index == 1 and isinstance(
         use.operation, ConvOp | ConvTransposeOp | MatmulOp
     )

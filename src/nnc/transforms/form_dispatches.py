@@ -1,4 +1,5 @@
-"""form-dispatches: ops that compute are grouped into `nn.dispatch` regions.
+"""
+form-dispatches: ops that compute are grouped into `nn.dispatch` regions.
 
 Before::
 
@@ -42,13 +43,11 @@ from xdsl.ir import Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 
 from nnc.analysis.dispatches import is_contraction, is_window
+from nnc.analysis.views import is_dense_inside
 from nnc.dialects.nn.base import copy_location, location_of
-from nnc.dialects.nn.movement import ReshapeOp, TransposeOp
-from nnc.dialects.nn.types import dims_of, rank_of
 from nnc.transforms.dispatching.copies import copy_dispatch
 from nnc.transforms.dispatching.groups import Grouping
 from nnc.transforms.dispatching.regions import build_all
-from nnc.transforms.dispatching.values import is_dense_inside
 from nnc.transforms.worklist import erase_dead
 
 logger = logging.getLogger(__name__)

@@ -1,4 +1,5 @@
-"""pack-weights: constant operands of contractions are kept in panels.
+"""
+pack-weights: constant operands of contractions are kept in panels.
 
 Before::
 

@@ -1,4 +1,5 @@
-"""verify-dispatched: the border between optimising `nn` and lowering it.
+"""
+verify-dispatched: the border between optimising `nn` and lowering it.
 
 Changes nothing. Fails unless, in every function,
 

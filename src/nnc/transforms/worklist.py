@@ -1,8 +1,9 @@
-"""A worklist driver for local patterns, one list of patterns an op type.
+"""
+A worklist driver for local patterns, one list of patterns an op type.
 
-xDSL's greedy walker tries every pattern on every op until nothing changes anywhere. This
-driver looks up the patterns by op type and revisits only what a rewrite touched, which
-is some fifty times cheaper on networks of thousands of ops.
+xDSL's greedy walker tries every pattern on every op until nothing changes anywhere.
+This driver looks up the patterns by op type and revisits only what a rewrite touched,
+which is some fifty times cheaper on networks of thousands of ops.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ class PatternContext:
         return constant_value(value, self.weights)
 
     def splat(self, value: SSAValue) -> np.generic | None:
-        """The one value that all elements of `value` are known to have, or None.
+        """
+        The one value that all elements of `value` are known to have, or None.
 
         Looks through broadcasts, at constants held in the text only.
         """

@@ -108,9 +108,13 @@ def test_invalid_text_is_an_error() -> None:
 
 def test_unverifiable_text_is_an_error() -> None:
     target = resolve_target("native")
-    bad = "define void @k() {\na:\n  br label %a\nb:\n  %x = add i64 %x, 1\n  ret void\n}"
+    bad = (
+        "define void @k() {\na:\n  br label %a\nb:\n  %x = add i64 %x, 1\n  ret void\n}"
+    )
     with pytest.raises(InternalError, match="LLVM rejects"):
-        emit_object(f"{bad}\ndefine void @k2() {{ call void @k(i32 1)\nret void }}", target)
+        emit_object(
+            f"{bad}\ndefine void @k2() {{ call void @k(i32 1)\nret void }}", target
+        )
 
 
 def test_damaged_object_is_an_error(code: bytes) -> None:
@@ -131,7 +135,9 @@ def resident_kib() -> int:
     return pages * 4
 
 
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's procfs")
+@pytest.mark.skipif(
+    not Path("/proc/self/statm").exists(), reason="reads Linux's procfs"
+)
 def test_loading_and_closing_leaves_memory_level(code: bytes) -> None:
     for _ in range(50):
         with load_object(code) as loaded:
@@ -143,7 +149,9 @@ def test_loading_and_closing_leaves_memory_level(code: bytes) -> None:
     assert resident_kib() - before < 1024
 
 
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's procfs")
+@pytest.mark.skipif(
+    not Path("/proc/self/statm").exists(), reason="reads Linux's procfs"
+)
 def test_generating_code_again_and_again_leaves_memory_level() -> None:
     target = resolve_target("native")
     for _ in range(30):

@@ -78,14 +78,17 @@ def test_balanced_row_tiles_cover_rows_with_two_heights(rows: int) -> None:
 
 
 def test_balanced_row_tiles_bert() -> None:
-    # 128 rows are 8 x 13 and 2 x 12, not 9 x 14 and a tile of 2.
-    tiles = balanced_row_tiles(128, 14)
-    assert tiles == RowTiles(13, Dim.of(8), 12, Dim.of(10))
+    # One height where it divides the rows, else two that differ by one; never 9 x 14
+    # and a tile of 2.
+    eight = balanced_row_tiles(128, 14)
+    assert eight == RowTiles(8, Dim.of(16), 0, Dim.of(16))
+    mixed = balanced_row_tiles(127, 14)
+    assert mixed == RowTiles(13, Dim.of(7), 12, Dim.of(10))
 
 
 def test_row_tiles_unknown_rows_end_in_single_rows() -> None:
     tiles = row_tiles(M, 14)
-    assert tiles.heights == (14, 4, 1)
+    assert tiles.heights == (14, 4, 2, 1)
     assert tiles.count.evaluate({"M": 15}) == 2
     assert tiles.count.evaluate({"M": 0}) == 0
 

@@ -67,16 +67,21 @@ def test_inspect_shows_tensors_kernels_and_memory(model: Path):
 
 
 @pytest.mark.parametrize(
-    ("suffix", "start"),
-    [(".mlir", b"builtin.module"), (".ll", b";"), (".s", b"\t"), (".o", b"\x7fELF")],
+    ("suffix", "content"),
+    [
+        (".mlir", b"builtin.module"),
+        (".ll", b"target triple"),
+        (".s", b"\t"),
+        (".o", b"\x7fELF"),
+    ],
 )
 def test_compile_writes_each_kind(
-    model: Path, tmp_path: Path, suffix: str, start: bytes
+    model: Path, tmp_path: Path, suffix: str, content: bytes
 ):
     output = tmp_path / "folder" / f"tiny{suffix}"
     result = invoke("compile", model, "-o", output, "--target", "neon")
     assert result.exit_code == 0, result.output
-    assert output.read_bytes().startswith(start)
+    assert content in output.read_bytes()[:200]
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ def dense_attribute(array: Array) -> DenseAttr:
     """The attribute that holds the values of `array`, bit for bit."""
     element_type = element_type_for(array.dtype)
     type_ = tensor_type(element_type, array.shape)
+    array = array.astype(numpy_dtype(element_type), copy=False)
     if is_bool(element_type):
         # xDSL packs a true i1 as -1, so that equal constants are equal attributes.
         array = -array.astype(np.int8)
@@ -80,5 +81,7 @@ def make_constant(
     """
     if array.size <= MAX_INLINE_ELEMENTS:
         return ConstantOp(dense_attribute(array))
-    type_ = tensor_type(element_type_for(array.dtype), array.shape)
-    return WeightOp(weights.add(name_hint, np.asarray(array, order="C")), type_)
+    element_type = element_type_for(array.dtype)
+    native = np.asarray(array, numpy_dtype(element_type), order="C")
+    name = weights.add(name_hint, native)
+    return WeightOp(name, tensor_type(element_type, array.shape))

@@ -244,10 +244,7 @@ class DispatchOp(IRDLOperation):
                 raise VerifyException(
                     f"{self.name}: the body holds single nn ops, not {op.name}"
                 )
-        last = self.block.last_op
-        if not isinstance(last, YieldOp):
-            raise VerifyException(f"{self.name}: the body must end in nn.yield")
-        if [a.type for a in last.arguments] != [r.type for r in self.res]:
+        if [a.type for a in self.yield_op.arguments] != [r.type for r in self.res]:
             raise VerifyException(
                 f"{self.name}: nn.yield must give the types of the results"
             )

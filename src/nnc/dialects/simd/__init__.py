@@ -1,4 +1,5 @@
-"""The `simd` dialect: kernels as loops over scalars and explicit vectors.
+"""
+The `simd` dialect: kernels as loops over scalars and explicit vectors.
 
 Data ops carry their vector width as a property (1: a scalar), so one kernel text shows
 exactly which registers it uses. What the widths mean for a machine is the lowering's
@@ -15,28 +16,28 @@ from nnc.dialects.simd.attributes import (
 )
 from nnc.dialects.simd.compute import (
     AbsOp,
-    AcosOp,
     AcoshOp,
+    AcosOp,
     AddOp,
     AndOp,
-    AsinOp,
     AsinhOp,
+    AsinOp,
     Atan2Op,
-    AtanOp,
     AtanhOp,
+    AtanOp,
     BitcastOp,
     BroadcastOp,
     CastOp,
     CeilOp,
     CmpOp,
     ConstantOp,
-    CosOp,
     CoshOp,
+    CosOp,
     DivOp,
     ErfOp,
     Exp2Op,
-    ExpOp,
     Expm1Op,
+    ExpOp,
     FloorOp,
     FmaOp,
     IotaOp,
@@ -61,12 +62,12 @@ from nnc.dialects.simd.compute import (
     ShrOp,
     SigmoidOp,
     SignOp,
-    SinOp,
     SinhOp,
+    SinOp,
     SqrtOp,
     SubOp,
-    TanOp,
     TanhOp,
+    TanOp,
     TruncOp,
     XorOp,
 )
@@ -179,6 +180,7 @@ SIMD = Dialect(
 )
 
 __all__ = [
+    "SIMD",
     "AbsOp",
     "AcosOp",
     "AcoshOp",
@@ -237,7 +239,6 @@ __all__ = [
     "RemOp",
     "RoundEvenOp",
     "RsqrtOp",
-    "SIMD",
     "SelectOp",
     "ShlOp",
     "ShrOp",

@@ -1,4 +1,5 @@
-"""Lane-wise arithmetic of the `simd` dialect.
+"""
+Lane-wise arithmetic of the `simd` dialect.
 
 Floats follow IEEE 754 with NaN and infinity propagated; integers wrap. Signedness is
 in the type: `ui8` is unsigned, signless types are signed, `i1` is a boolean.
@@ -335,7 +336,8 @@ class MulOp(BinaryOp):
 
 @irdl_op_definition
 class DivOp(BinaryOp):
-    """`a / b`; integers truncate towards zero.
+    """
+    `a / b`; integers truncate towards zero.
 
     An integer division by zero never traps: its result is unspecified. The smallest
     signed integer divided by -1 wraps to itself.
@@ -464,7 +466,8 @@ class FmaOp(WidthOp):
 
 @irdl_op_definition
 class CmpOp(WidthOp):
-    """Compare lane by lane: `simd.cmp lt, %a, %b {width = 8} : vector<8xf32> -> ...`.
+    """
+    Compare lane by lane: `simd.cmp lt, %a, %b {width = 8} : vector<8xf32> -> ...`.
 
     Float predicates are false on NaN, except `ne`, which is true.
     """
@@ -531,7 +534,8 @@ class SelectOp(WidthOp):
 
 @irdl_op_definition
 class CastOp(WidthOp):
-    """Convert each lane to another element type.
+    """
+    Convert each lane to another element type.
 
     Narrower integers wrap; float to integer truncates, saturates and maps NaN to 0;
     to boolean is `x != 0`; floats round to nearest even. `index` counts as a signed

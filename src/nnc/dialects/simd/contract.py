@@ -44,7 +44,8 @@ def accumulator_type(element_type: Attribute, width: int) -> Attribute:
 
 @irdl_op_definition
 class ContractOp(WidthOp):
-    """An `mr` x `nv` tile of vectors of a batch-reduced matrix product.
+    """
+    An `mr` x `nv` tile of vectors of a batch-reduced matrix product.
 
     With `W = width` and `j` a vector column::
 
@@ -129,9 +130,7 @@ class ContractOp(WidthOp):
                 mask,
                 init,
             ),
-            result_types=(
-                [accumulator_type(a.type.element_type, width)] * (mr * nv),
-            ),
+            result_types=([accumulator_type(a.type.element_type, width)] * (mr * nv),),
             properties={
                 "mr": width_attr(mr),
                 "nv": width_attr(nv),
@@ -168,4 +167,3 @@ class ContractOp(WidthOp):
                 f"simd.contract: the mask must be {mask_type(width)}, "
                 f"got {self.mask.type}"
             )
-

@@ -1,4 +1,5 @@
-"""Memory ops of the `simd` dialect.
+"""
+Memory ops of the `simd` dialect.
 
 All of them address elements: `%p[%i]` is the element `i` places after `%p`. A masked
 lane that is off reads as zero and touches no memory.
@@ -69,7 +70,8 @@ class MemoryOp(WidthOp):
 
 @irdl_op_definition
 class LoadOp(MemoryOp):
-    """Read `width` neighbouring elements.
+    """
+    Read `width` neighbouring elements.
 
     `%v = simd.load %p[%i] mask %m {width = 8} : !simd.ptr<f32> -> vector<8xf32>`
     """
@@ -107,7 +109,8 @@ class LoadOp(MemoryOp):
 
 @irdl_op_definition
 class StoreOp(MemoryOp):
-    """Write `width` neighbouring elements.
+    """
+    Write `width` neighbouring elements.
 
     `simd.store %v, %p[%i] {width = 8} : vector<8xf32>, !simd.ptr<f32>`
     """
@@ -322,7 +325,8 @@ class PtrAddOp(IRDLOperation):
 
 @irdl_op_definition
 class AllocaOp(IRDLOperation):
-    """Stack scratch of `count` elements, 64-byte aligned, alive for the whole call.
+    """
+    Stack scratch of `count` elements, 64-byte aligned, alive for the whole call.
 
     The lowering hoists it to the function's entry, so one in a loop is one block.
     """
@@ -351,7 +355,8 @@ class AllocaOp(IRDLOperation):
 
 @irdl_op_definition
 class LoadSlotOp(IRDLOperation):
-    """Read argument `slot` of a kernel from its table of 8-byte slots.
+    """
+    Read argument `slot` of a kernel from its table of 8-byte slots.
 
     Only `finalize-kernel-abi` makes it: `simd.load_slot %slots[2] : !simd.ptr<f32>`.
     """
@@ -382,7 +387,8 @@ class LoadSlotOp(IRDLOperation):
 
 @irdl_op_definition
 class RaiseOp(IRDLOperation):
-    """Record error `code` at `site` in the run state if `condition` holds.
+    """
+    Record error `code` at `site` in the run state if `condition` holds.
 
     Only the first error of a run is kept; the control flow does not change. The state
     is an array of words: cancel flag, error code, site, detail.
@@ -420,4 +426,3 @@ class RaiseOp(IRDLOperation):
     def verify_(self) -> None:
         if self.code.value.data == 0:
             raise VerifyException("simd.raise: code 0 means no error")
-

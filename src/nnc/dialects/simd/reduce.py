@@ -30,7 +30,8 @@ _BITWISE = frozenset({ReduceKind.AND, ReduceKind.OR, ReduceKind.XOR})
 
 @irdl_op_definition
 class ReduceOp(WidthOp):
-    """Combine all lanes into one scalar.
+    """
+    Combine all lanes into one scalar.
 
     The order is a fixed tree: the upper half is combined with the lower half until one
     lane is left, so results are equal on every target for equal width.

@@ -1,4 +1,5 @@
-"""Square tiles of vectors: the two ends of a transposing copy.
+"""
+Square tiles of vectors: the two ends of a transposing copy.
 
 A tile of `W` vectors of `W` lanes is read along one axis of memory and comes out along
 the other one. Each end is one op, however many instructions it becomes.
@@ -52,7 +53,8 @@ def _verify_tile(op: WidthOp, values: Sequence[SSAValue], ptr: SSAValue) -> None
 
 @irdl_op_definition
 class LoadTransposedOp(WidthOp):
-    """Read a square tile across its rows.
+    """
+    Read a square tile across its rows.
 
     Lane `l` of result `r` is the element `index + l * stride + r`. With `rows` and
     `columns`, lanes from `rows` on and results from `columns` on are zero and touch no
@@ -106,7 +108,8 @@ class LoadTransposedOp(WidthOp):
 
 @irdl_op_definition
 class StoreRowsOp(WidthOp):
-    """Write the vectors of a square tile, one below the other.
+    """
+    Write the vectors of a square tile, one below the other.
 
     Lane `l` of vector `r` goes to the element `index + r * stride + l`. With `rows` and
     `columns`, only vectors below `rows` and lanes below `columns` are written.

@@ -1,4 +1,5 @@
-"""Types of the `simd` dialect and small helpers over data types.
+"""
+Types of the `simd` dialect and small helpers over data types.
 
 Scalars are the builtin number types, vectors are builtin rank-1 `vector<WxT>`, masks
 are `vector<Wxi1>`. Width 1 always means the plain scalar type.
@@ -62,7 +63,8 @@ MASK_CONSTR: AttrConstraint = AnyOf(
 
 @irdl_attr_definition
 class PtrType(ParametrizedAttribute, TypeAttribute):
-    """Pointer to elements of one data type: `!simd.ptr<f32>`.
+    """
+    Pointer to elements of one data type: `!simd.ptr<f32>`.
 
     Booleans (`!simd.ptr<i1>`) take one byte each, as in numpy.
     """

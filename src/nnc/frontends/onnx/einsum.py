@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from xdsl.ir import SSAValue
 
-from nnc.dialects.nn.types import dims_of, rank_of
-from nnc.frontends.common import Builder, InvalidNodeError, UnsupportedError
+from nnc.dialects.nn.types import I64, dims_of, rank_of
+from nnc.frontends.common import Builder, InvalidNodeError
 from nnc.frontends.onnx.node import Node
 from nnc.frontends.onnx.registry import Converted, converter
 from nnc.symbolic import Dim, dim_product
@@ -65,9 +65,28 @@ def _parsed(equation: str, ranks: list[int]) -> tuple[list[str], str]:
 
 
 def _merged_diagonal(b: Builder, term: _Term) -> _Term:
-    if len(set(term.labels)) != len(term.labels):
-        raise UnsupportedError(f"a diagonal ('{term.labels}')")
-    return term
+    """`term` with each label once: only the diagonal of repeated ones counts."""
+    value, labels = term.value, term.labels
+    for label in dict.fromkeys(term.labels):
+        while labels.count(label) > 1:
+            first = labels.index(label)
+            second = labels.index(label, first + 1)
+            dim = b.common_dims(*([d] for d in _picked(value, first, second)))[0]
+            value = b.with_dim(b.with_dim(value, first, dim), second, dim)
+            pair = [dims_of(value)[first], *[1] * (second - first - 1), dim]
+            pair = [*pair, *[1] * (len(labels) - second - 1)]
+            on_diagonal = b.compare(
+                b.iota(pair, 0, I64), b.iota(pair, second - first, I64), "eq"
+            )
+            value = b.reduce(
+                b.select(on_diagonal, value, 0), "sum", [second], keep_dims=False
+            )
+            labels = labels[:second] + labels[second + 1 :]
+    return _Term(value, labels)
+
+
+def _picked(value: SSAValue, *axes: int) -> list[Dim]:
+    return [dims_of(value)[a] for a in axes]
 
 
 def _with_equal_dims(b: Builder, terms: list[_Term]) -> list[_Term]:

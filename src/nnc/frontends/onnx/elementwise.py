@@ -380,6 +380,12 @@ def _swish(node: Node, b: Builder) -> SSAValue:
     return _gated(b, node.input(0), node.attr_float("alpha", 1.0))
 
 
+@converter("SwiGLU", since=28)
+def _swiglu(node: Node, b: Builder) -> SSAValue:
+    gate = _gated(b, node.input(0), node.attr_float("alpha", 1.0))
+    return b.mul(gate, node.input(1))
+
+
 def _gated(b: Builder, x: SSAValue, alpha: float) -> SSAValue:
     scaled = x if alpha == 1.0 else b.mul(x, alpha)
     return b.mul(x, b.unary(ew.SigmoidOp, scaled))

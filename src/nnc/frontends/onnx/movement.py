@@ -166,12 +166,14 @@ def _depth_to_space(node: Node, b: Builder) -> Converted:
 @converter("SpaceToDepth")
 def _space_to_depth(node: Node, b: Builder) -> Converted:
     x, size = node.input(0), node.attr_int("blocksize")
-    if rank_of(x) != 4 or size < 1:
-        raise InvalidNodeError(f"blocks of {size} of {x.type}")
+    mode = node.attr_string("mode", "DCR")
+    if rank_of(x) != 4 or size < 1 or mode not in ("DCR", "CRD"):
+        raise InvalidNodeError(f"blocks of {size} in mode {mode} of {x.type}")
     n, c, h, w = dims_of(x)
     height, width = _divided(h, size, "rows"), _divided(w, size, "columns")
     blocks = b.reshape(x, [n, c, height, size, width, size])
-    blocks = b.transpose(blocks, [0, 3, 5, 1, 2, 4])
+    order = [0, 3, 5, 1, 2, 4] if mode == "DCR" else [0, 1, 3, 5, 2, 4]
+    blocks = b.transpose(blocks, order)
     return b.reshape(blocks, [n, c * size * size, height, width])
 
 
@@ -424,30 +426,34 @@ def _gather_elements(node: Node, b: Builder) -> Converted:
 def _gather_nd(node: Node, b: Builder) -> Converted:
     """As a gather of rows of the flattened leading axes."""
     x, indices = node.input(0), b.cast(node.input(1), I64)
-    if node.attr_int("batch_dims", 0):
-        raise UnsupportedError("batch_dims")
-    if not rank_of(indices):
-        raise InvalidNodeError("the indices must not be a scalar")
+    batch = node.attr_int("batch_dims", 0)
+    if not 0 <= batch < min(rank_of(indices), rank_of(x) + 1):
+        raise InvalidNodeError(f"{batch} batch axes of {indices.type}")
     depth = dims_of(indices)[-1].as_int()
-    if depth is None or not 1 <= depth <= rank_of(x):
+    if depth is None or not 1 <= depth <= rank_of(x) - batch:
         raise InvalidNodeError(f"indices of {dims_of(indices)[-1]} axes into {x.type}")
+    dims, shape = dims_of(x), dims_of(indices)[:-1]
+    if depth == 1 and not batch:
+        return b.emit(nn.GatherOp(x, b.reshape(indices, shape), 0))
+    x = b.dim_cast(x, [*shape[:batch], *dims[batch:]])
     dims = dims_of(x)
-    if depth == 1:
-        return b.emit(nn.GatherOp(x, b.reshape(indices, dims_of(indices)[:-1]), 0))
     position, valid = b.scalar(0, I64), b.scalar(1, BOOL)
-    for axis in range(depth):
-        index = b.take(indices, rank_of(indices) - 1, axis)
-        size = b.reshape(b.dims([dims[axis]]), ())
-        index = b.select(b.compare(index, 0, "lt"), b.add(index, size), index)
-        inside = b.binary(
-            ew.AndOp, b.compare(index, 0, "ge"), b.compare(index, size, "lt")
-        )
-        valid = b.binary(ew.AndOp, valid, inside)
-        stride = b.reshape(b.dims([dim_product(dims[axis + 1 : depth])]), ())
-        position = b.add(position, b.mul(index, stride))
+    for axis in range(batch + depth):
+        if axis < batch:
+            index = b.iota(shape, axis, I64)
+        else:
+            index = b.take(indices, rank_of(indices) - 1, axis - batch)
+            size = b.reshape(b.dims([dims[axis]]), ())
+            index = b.select(b.compare(index, 0, "lt"), b.add(index, size), index)
+            inside = b.binary(
+                ew.AndOp, b.compare(index, 0, "ge"), b.compare(index, size, "lt")
+            )
+            valid = b.binary(ew.AndOp, valid, inside)
+        stride = b.dims([dim_product(dims[axis + 1 : batch + depth])])
+        position = b.add(position, b.mul(index, b.reshape(stride, ())))
     # An index outside of its axis must not land in another row.
     position = b.select(valid, position, -(2**62))
-    rows = b.reshape(x, [dim_product(dims[:depth]), *dims[depth:]])
+    rows = b.reshape(x, [dim_product(dims[: batch + depth]), *dims[batch + depth :]])
     return b.emit(nn.GatherOp(rows, position, 0))
 
 

@@ -1,4 +1,5 @@
-"""Pass `convert-simd-to-llvm`: kernels to xDSL's llvm dialect.
+"""
+Pass `convert-simd-to-llvm`: kernels to xDSL's llvm dialect.
 
 Before: `func.func`s over `!simd.ptr` and `index` arguments, with scf, arith and simd
 ops in one block. After: `llvm.func`s of basic blocks with explicit vector types, plus

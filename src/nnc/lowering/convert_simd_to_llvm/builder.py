@@ -1,4 +1,5 @@
-"""Builds llvm-dialect ops: the one place of this lowering that creates them.
+"""
+Builds llvm-dialect ops: the one place of this lowering that creates them.
 
 The methods fold constants and drop no-ops as they go, because no mid-level optimiser
 runs later. Ops are created without xDSL's keyword machinery: a module has thousands.
@@ -36,19 +37,20 @@ from nnc.dialects.simd.types import PtrType, bits_of, is_float, width_of
 from nnc.target import Target
 
 PTR = llvm.LLVMPointerType()
-_NO_WRAP = IntegerAttr(llvm.OverflowAttr((llvm.OverflowFlag.NO_SIGNED_WRAP,)).to_int(), 32)
+_NO_WRAP = IntegerAttr(
+    llvm.OverflowAttr((llvm.OverflowFlag.NO_SIGNED_WRAP,)).to_int(), 32
+)
 _MAY_WRAP = IntegerAttr(0, 32)
 _NO_FLAGS = IntegerAttr(0, 32)
 _UNIT = UnitAttr()
-_ICMP = {
-    flag.value: IntegerAttr(flag.to_int(), i64) for flag in llvm.ICmpPredicateFlag
-}
+_ICMP = {flag.value: IntegerAttr(flag.to_int(), i64) for flag in llvm.ICmpPredicateFlag}
 _WRAPPING = (llvm.AddOp, llvm.SubOp, llvm.MulOp, llvm.ShlOp)
 
 
 @cache
 def llvm_type(type: Attribute) -> Attribute:
-    """The llvm-dialect type of a kernel type: signless integers, opaque pointers.
+    """
+    The llvm-dialect type of a kernel type: signless integers, opaque pointers.
 
     bf16 becomes `i16`, its bits: given LLVM's own type for it, code generation calls
     compiler-runtime functions even for moves.
@@ -138,9 +140,7 @@ class Builder:
         self._last_hoisted: Operation | None = None
         self._suffix = _Memo(_suffix)
         self._mask_type = _Memo(lambda type: like(type, i1))
-        self._bits_type = _Memo(
-            lambda type: like(type, IntegerType(bits_of(type)))
-        )
+        self._bits_type = _Memo(lambda type: like(type, IntegerType(bits_of(type))))
         self._names: dict[str, StringAttr] = {}
 
     def _name(self, text: str) -> StringAttr:
@@ -430,7 +430,8 @@ class Builder:
         result: Attribute | None,
         overloads: Sequence[Attribute] | None = None,
     ) -> SSAValue:
-        """Call an LLVM intrinsic; `overloads` (default: the result) mangle its name.
+        """
+        Call an LLVM intrinsic; `overloads` (default: the result) mangle its name.
 
         Without a result, the return value is meaningless.
         """
@@ -449,9 +450,7 @@ class Builder:
         self.block.add_op(op)
         return op.results[0] if result is not None else args[0]
 
-    def call(
-        self, name: str, args: Sequence[SSAValue], result: Attribute
-    ) -> SSAValue:
+    def call(self, name: str, args: Sequence[SSAValue], result: Attribute) -> SSAValue:
         """Call a function of the C library."""
         self.externals[name] = llvm.LLVMFunctionType([a.type for a in args], result)
         return self.insert(llvm.CallOp(name, *args, return_type=result))
@@ -538,9 +537,7 @@ class Builder:
                 operands=(condition, *then_args, *else_args),
                 successors=(then, otherwise),
                 properties={
-                    "operandSegmentSizes": _raw_index(
-                        1, len(then_args), len(else_args)
-                    )
+                    "operandSegmentSizes": _raw_index(1, len(then_args), len(else_args))
                 },
             )
         )

@@ -1,4 +1,5 @@
-"""Conversions between element types.
+"""
+Conversions between element types.
 
 bf16 converts by integer arithmetic on every target, so that results agree bit by bit
 (AVX-512's own instruction flushes denormals). f16 uses the hardware where it exists;

@@ -1,4 +1,5 @@
-"""Lane-wise arithmetic, constants and reductions.
+"""
+Lane-wise arithmetic, constants and reductions.
 
 f16 and bf16 operands are widened to f32, computed there and rounded once per op.
 """
@@ -221,9 +222,7 @@ def _arithmetic(float_fn: FloatFn, int_op: type[Operation]) -> Converter:
 
 def _bitwise(int_op: type[Operation]) -> Converter:
     def convert(lw: KernelLowering, op: simd.compute.IntBinaryOp) -> None:
-        lw.define(
-            op.result, lw.b.binary(int_op, lw.value(op.lhs), lw.value(op.rhs))
-        )
+        lw.define(op.result, lw.b.binary(int_op, lw.value(op.lhs), lw.value(op.rhs)))
 
     return convert
 
@@ -493,9 +492,20 @@ _INT_REDUCE = {
 _FLOAT_REDUCE: dict[ReduceKind, FloatFn] = {
     ReduceKind.ADD: _fadd,
     ReduceKind.MUL: _fmul,
-    ReduceKind.MIN: _fmin,
-    ReduceKind.MAX: _fmax,
 }
+
+
+def reduce_extremum(b: Builder, x: SSAValue, *, largest: bool) -> SSAValue:
+    """The extreme lane, NaN if one is; which zero wins is open."""
+    predicate = "ogt" if largest else "olt"
+
+    def pick(b: Builder, u: SSAValue, v: SSAValue) -> SSAValue:
+        return b.select(b.fcmp(predicate, u, v), u, v)
+
+    best = reduce_floats(b, x, pick)
+    is_nan = b.fcmp("uno", x, x)
+    some = b.intrinsic("llvm.vector.reduce.or", (is_nan,), i1, (is_nan.type,))
+    return b.select(some, b.constant(float("nan"), best.type), best)
 
 
 def reduce_floats(b: Builder, x: SSAValue, fn: FloatFn) -> SSAValue:
@@ -515,7 +525,11 @@ def convert_reduce(lw: KernelLowering, op: simd.ReduceOp) -> None:
     if op.lanes == 1:
         new = x
     elif is_float(op.value.type):
-        new = reduce_floats(b, _widened(lw, op.value), _FLOAT_REDUCE[kind])
+        wide = _widened(lw, op.value)
+        if kind in _FLOAT_REDUCE:
+            new = reduce_floats(b, wide, _FLOAT_REDUCE[kind])
+        else:
+            new = reduce_extremum(b, wide, largest=kind is ReduceKind.MAX)
         if casts.is_half(op.value.type):
             new = casts.f32_to_half(b, new, op.result.type)
     else:

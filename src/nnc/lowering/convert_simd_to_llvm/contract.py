@@ -1,4 +1,5 @@
-"""The register tile: accumulators in phis over the loops outer, inner and k.
+"""
+The register tile: accumulators in phis over the loops outer, inner and k.
 
     for o < n_o:                      # kernel rows of a convolution
       for p < n_i:                    # kernel columns
@@ -45,7 +46,8 @@ class RowAddress:
 
 
 def plan_rows(rows: int) -> tuple[tuple[int, ...], tuple[int, ...], list[RowAddress]]:
-    """Bases (in rows), stride multiples kept in registers, and the way to each row.
+    """
+    Bases (in rows), stride multiples kept in registers, and the way to each row.
 
     x86 addresses `base + scale * register` with scale 1, 2, 4 or 8, so two bases and
     the multiples 1, 3 and 5 of the stride reach 14 rows.
@@ -75,7 +77,12 @@ class Rows:
     pointers: State
 
     def __init__(
-        self, b: Builder, start: SSAValue, stride: SSAValue, rows: int, element: Attribute
+        self,
+        b: Builder,
+        start: SSAValue,
+        stride: SSAValue,
+        rows: int,
+        element: Attribute,
     ) -> None:
         self._b = b
         self._element = element
@@ -165,9 +172,7 @@ class Tile:
         new: State = []
         for i in range(self.mr):
             a = self._load_a(pointers, i)
-            new += [
-                b.fma(a, columns[j], acc[i * self.nv + j]) for j in range(self.nv)
-            ]
+            new += [b.fma(a, columns[j], acc[i * self.nv + j]) for j in range(self.nv)]
         moved = [b.gep(p, self.a_k_stride, self.raw) for p in pointers]
         return [*moved, b.gep(b_pointer, self.b_stride, self.raw), *new]
 
@@ -184,9 +189,7 @@ def counted_loop(
     loop = b.new_block([trips.type, *(v.type for v in state)])
     done = b.new_block([v.type for v in state])
     if known is None:
-        b.cond_br(
-            b.icmp("sgt", trips, b.i64(0)), loop, (trips, *state), done, state
-        )
+        b.cond_br(b.icmp("sgt", trips, b.i64(0)), loop, (trips, *state), done, state)
     else:
         b.br(loop, (trips, *state))
     b.enter(loop)

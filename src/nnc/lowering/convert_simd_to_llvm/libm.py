@@ -1,4 +1,5 @@
-"""Functions without a polynomial of ours: the C library, lane by lane.
+"""
+Functions without a polynomial of ours: the C library, lane by lane.
 
 LLVM splits a vector intrinsic into scalar library calls, so most of this is one op.
 """

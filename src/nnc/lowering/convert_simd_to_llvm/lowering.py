@@ -16,7 +16,8 @@ Converter: TypeAlias = Callable[["KernelLowering", Any], None]
 
 
 class KernelLowering:
-    """Maps the values of a kernel to the llvm dialect while one walk converts its ops.
+    """
+    Maps the values of a kernel to the llvm dialect while one walk converts its ops.
 
     A converter reads operands with `value`, appends ops with `b`, and publishes
     results with `define`. It may move `b.block` when it branches.

@@ -1,4 +1,5 @@
-"""Exponentials, logarithms and their relatives as f32 polynomials; each defined once.
+"""
+Exponentials, logarithms and their relatives as f32 polynomials; each defined once.
 
 All of them hold for NaN, infinities, denormals and both zeros, and give the same bits
 in a lane of any vector as in a scalar. Coefficients are minimax fits with f32 rounding

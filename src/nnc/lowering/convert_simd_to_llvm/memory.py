@@ -1,4 +1,5 @@
-"""Loads, stores and pointers.
+"""
+Loads, stores and pointers.
 
 Booleans are bytes in memory and `i1` in registers. Half-precision data moves as
 `i16`, because not every target has loads or masked loads of it. All addresses are
@@ -111,17 +112,13 @@ def _store(
 
 def convert_load(lw: KernelLowering, op: simd.LoadOp) -> None:
     """Neighbouring elements."""
-    address = lw.b.gep(
-        lw.value(op.ptr), lw.value(op.index), element_in_memory(op.ptr)
-    )
+    address = lw.b.gep(lw.value(op.ptr), lw.value(op.index), element_in_memory(op.ptr))
     lw.define(op.result, _load(lw, address, lw.type_of(op.result), op.mask))
 
 
 def convert_store(lw: KernelLowering, op: simd.StoreOp) -> None:
     """Neighbouring elements."""
-    address = lw.b.gep(
-        lw.value(op.ptr), lw.value(op.index), element_in_memory(op.ptr)
-    )
+    address = lw.b.gep(lw.value(op.ptr), lw.value(op.index), element_in_memory(op.ptr))
     _store(lw, lw.value(op.value), address, op.mask)
 
 
@@ -190,9 +187,7 @@ def convert_store_strided(lw: KernelLowering, op: simd.StoreStridedOp) -> None:
     if on is None:
         on = b.constant(1, like(raw.type, i1))
     indices = _lane_indices(b, stride, op.lanes)
-    b.block.add_op(
-        llvmx.MaskedScatterOp.create(operands=(raw, address, indices, on))
-    )
+    b.block.add_op(llvmx.MaskedScatterOp.create(operands=(raw, address, indices, on)))
 
 
 def convert_mask(lw: KernelLowering, op: simd.MaskOp) -> None:

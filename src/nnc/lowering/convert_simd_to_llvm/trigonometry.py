@@ -1,4 +1,5 @@
-"""Sine, cosine, tangent and their inverses as f32 polynomials; each defined once.
+"""
+Sine, cosine, tangent and their inverses as f32 polynomials; each defined once.
 
 f64 operands, and arguments too large for the reduction, go to the C library.
 """

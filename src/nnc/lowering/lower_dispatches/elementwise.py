@@ -142,6 +142,22 @@ def _relu(
     return kb.pure(simd.MaxOp(x, like(kb, x, 0)))
 
 
+def running_extremum(
+    kb: KernelBuilder, total: SSAValue, value: SSAValue, *, largest: bool
+) -> SSAValue:
+    """
+    The larger (or smaller) of an accumulator and a new value; NaN if either is NaN.
+
+    As `simd.max`, but which of -0 and +0 is larger is left open: that takes half of the
+    instructions.
+    """
+    if not is_float(element_type_of(total.type)):
+        return kb.add((simd.MaxOp if largest else simd.MinOp)(total, value))
+    better = kb.add(simd.CmpOp("gt" if largest else "lt", value, total))
+    best = kb.add(simd.SelectOp(better, value, total))
+    return kb.add(simd.SelectOp(kb.add(simd.IsNanOp(value)), value, best))
+
+
 def _neg(kb: KernelBuilder, op: Operation, operands: Sequence[SSAValue]) -> SSAValue:
     return kb.pure(simd.NegOp(operands[0]))
 

@@ -69,10 +69,12 @@ class Emitter:
         mask: SSAValue | None = None,
         holes: Mapping[SSAValue, SSAValue] | None = None,
         stashed: Mapping[Node, Load] | None = None,
+        given: Mapping[Node, SSAValue] | None = None,
     ) -> None:
         """
         `mask` are the lanes that exist; `holes` the values of `Hole` sources; `stashed`
-        are nodes whose values an earlier loop of the kernel has left in memory.
+        are nodes whose values an earlier loop of the kernel has left in memory; `given`
+        are values of nodes that are known already.
         """
         self.kb = kb
         self.axes = axes
@@ -81,6 +83,7 @@ class Emitter:
         self.mask = mask
         self.holes = holes or {}
         self.stashed = stashed or {}
+        self.given = given or {}
         self._guard: SSAValue | None = None
         self._keys = {axis: index.key for axis, index in axes.items()}
 
@@ -90,6 +93,8 @@ class Emitter:
 
     def value(self, node: Node) -> SSAValue:
         """The value of `node`: a scalar if the lanes agree."""
+        if (given := self.given.get(node)) is not None:
+            return given
         if isinstance(node, Number):
             return self.kb.constant(node.number, node.type)
         key = self._key(node)

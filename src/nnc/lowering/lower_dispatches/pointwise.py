@@ -40,6 +40,10 @@ from nnc.lowering.lower_dispatches.stores import (
     store_element,
     vector_width,
 )
+from nnc.lowering.lower_dispatches.transposition import (
+    TransposingLoops,
+    find_transposition,
+)
 from nnc.symbolic import Dim, DimLike, ceildiv
 
 
@@ -102,12 +106,22 @@ class _LoopNest:
         indices = [*all_indices(roots), *(s.index for s in nest.stores)]
         self.space = merged_space(nest.axes, indices)
         self.width = vector_width(kb.target, nest.stores)
-        self.lane = _lane_axis(self.space, nest.stores, self.width)
-        outer = [a for a in self.space.axes if a is not self.lane]
-        extents = [self.space.extent(a) for a in outer]
+        plan = find_transposition(self.space, nest.stores, self.width)
+        self.tiles = plan and TransposingLoops(kb, self.space, nest.stores, plan)
+        axes, extents = list(self.space.axes), list(self.space.extents)
+        self.block: Axis | None = None
+        if self.tiles is not None:
+            self.lane, row = self.tiles.plan.lane, self.tiles.plan.row
+            self.block = Axis(extent=self.tiles.blocks)
+            axes[axes.index(row)] = self.block
+            extents[axes.index(self.block)] = self.tiles.blocks
+        else:
+            self.lane = _lane_axis(self.space, nest.stores, self.width)
         self.length: DimLike = 1 if self.lane is None else self.space.extent(self.lane)
-        self.split = split_tasks(outer, extents, self.length)
-        self.inner = outer[len(self.split.axes) :]
+        loops = [p for p in zip(axes, extents, strict=True) if p[0] is not self.lane]
+        work = Dim.of(self.length) * (1 if self.tiles is None else self.tiles.width)
+        self.split = split_tasks([a for a, _ in loops], [e for _, e in loops], work)
+        self.inner = loops[len(self.split.axes) :]
         self.grain = max(GRAIN, self.width)
 
     @property
@@ -120,21 +134,32 @@ class _LoopNest:
     def emit(self, begin: IndexLike, end: IndexLike) -> None:
         """Emit loops and body for the tasks from `begin` to `end`."""
         kb, space = self.kb, self.space
-        extents = [space.extent(a) for a in self.inner]
-        with row_loops(kb, self.split, self.inner, extents, begin, end) as bound:
+        axes = [a for a, _ in self.inner]
+        extents = [e for _, e in self.inner]
+        with row_loops(kb, self.split, axes, extents, begin, end) as bound:
             bound.update((axis, Index({}, 0)) for axis in space.merged)
-            lower, upper = Index({}, 0), Index.of(self.length)
-            if not self.split.axes and self.tasks != 1:
-                lower, upper = task_range(kb, self.length, self.grain, begin, end)
-            lane = self.lane
-            if lane is None:
-                self._step(Emitter(kb, bound))
+            if self.tiles is not None:
+                assert self.block is not None
+                self.tiles.emit(bound, bound.pop(self.block))
                 return
+            self._lanes(bound, begin, end)
 
-            def step(first: Index, width: int, mask: SSAValue | None) -> None:
-                self._step(Emitter(kb, {**bound, lane: first}, lane, width, mask))
+    def _lanes(
+        self, bound: dict[Axis, Index], begin: IndexLike, end: IndexLike
+    ) -> None:
+        """The innermost loop."""
+        kb, lane = self.kb, self.lane
+        lower, upper = Index({}, 0), Index.of(self.length)
+        if not self.split.axes and self.tasks != 1:
+            lower, upper = task_range(kb, self.length, self.grain, begin, end)
+        if lane is None:
+            self._step(Emitter(kb, bound))
+            return
 
-            lane_loop(kb, lower, upper, self.width, step)
+        def step(first: Index, width: int, mask: SSAValue | None) -> None:
+            self._step(Emitter(kb, {**bound, lane: first}, lane, width, mask))
+
+        lane_loop(kb, lower, upper, self.width, step)
 
     def _step(self, emitter: Emitter) -> None:
         values = [emitter.value(s.node) for s in self.stores]

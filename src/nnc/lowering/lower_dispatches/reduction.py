@@ -30,12 +30,14 @@ from nnc.lowering.lower_dispatches.elementwise import (
     compute_type,
     convert,
     integer_range,
+    running_extremum,
 )
 from nnc.lowering.lower_dispatches.emit import Emitter
 from nnc.lowering.lower_dispatches.expressions import (
     Apply,
     Axis,
     AxisSet,
+    Call,
     Hole,
     Load,
     Node,
@@ -63,6 +65,8 @@ from nnc.symbolic import Dim, DimLike, dim_product
 
 UNROLL = 4
 """Vectors in flight: enough accumulators to hide the latency of an addition."""
+MAX_STRAIGHT = 4
+"""Rows of up to so many vectors are written out without a loop and stay in registers."""
 MAX_SCRATCH = 8192
 """The most elements of a row that are kept on the stack."""
 
@@ -121,6 +125,8 @@ class Reduction:
 
     def combine(self, kb: KernelBuilder, a: SSAValue, b: SSAValue) -> SSAValue:
         """Two accumulators, or an accumulator and an element, as one."""
+        if self.kind in ("max", "min") and not is_bool(self.type):
+            return running_extremum(kb, a, b, largest=self.kind == "max")
         op = _COMBINE[self.kind]
         if is_bool(self.type):
             op = _COMBINE_BOOL[self.kind]
@@ -228,7 +234,7 @@ def analyze_rows(
     row_axes = [a for a in axes if a not in kept_axes]
     places: AxisSet = frozenset(kept_axes)
     holes = {r.result: _hole(r.result, places) for r in form.reductions}
-    elements = Elements(inputs, holes)
+    elements = _RowElements(inputs, holes, frozenset(row_axes))
     at_row = [
         Index({}, 0) if reduced else index
         for index, reduced in zip(indices, is_reduced, strict=True)
@@ -268,6 +274,52 @@ def analyze_rows(
         reduced,
         dim_product(d for d, r in zip(dims, is_reduced, strict=True) if r),
     )
+
+
+class _RowElements(Elements):
+    """Elements where dividing by a value of the whole row is a multiplication."""
+
+    def __init__(
+        self,
+        buffers: Mapping[SSAValue, BufferArg],
+        holes: Mapping[SSAValue, HoleRule],
+        row: AxisSet,
+    ) -> None:
+        super().__init__(buffers, holes)
+        self.row = row
+
+    def _make(self, value: SSAValue, indices: Indices) -> Node:
+        node = super()._make(value, indices)
+        if not isinstance(node, Apply) or not isinstance(node.op, nn.DivOp):
+            return node
+        dividend, divisor = node.args
+        if divisor.axes & self.row or not dividend.axes & self.row:
+            return node
+        if not is_float(node.type) or not _has_reciprocal(divisor):
+            return node
+        inverse = Call(node.type, _reciprocal, (divisor,))
+        return Call(node.type, _product, (dividend, inverse))
+
+
+def _has_reciprocal(node: Node) -> bool:
+    """Whether `1 / node` is finite wherever `x / node` might be."""
+    if isinstance(node, Apply):
+        return isinstance(node.op, nn.SqrtOp)
+    if not isinstance(node, Hole):
+        return False
+    op = node.source.owner
+    if not isinstance(op, ReduceOp) or op.kind.data != "sum":
+        return False
+    # A sum of powers e^(x - max x) is at least 1.
+    return isinstance(op.operand.owner, nn.ExpOp)
+
+
+def _reciprocal(kb: KernelBuilder, values: Sequence[SSAValue]) -> SSAValue:
+    return kb.pure(simd.ReciprocalOp(values[0]))
+
+
+def _product(kb: KernelBuilder, values: Sequence[SSAValue]) -> SSAValue:
+    return kb.pure(simd.MulOp(values[0], values[1]))
 
 
 def _hole(value: SSAValue, places: AxisSet) -> HoleRule:
@@ -342,13 +394,18 @@ class _AlongRows:
         extents = [kept.extent(a) for a in inner]
         with row_loops(kb, split, inner, extents, kb.begin, kb.end) as bound:
             bound.update((a, Index({}, 0)) for a in (*kept.merged, *row.merged))
-            self._plan_stashes()
+            if not self._is_straight:
+                self._plan_stashes()
             for phase in range(1, program.phases + 1):
                 self._phase(phase, bound)
             emitter = Emitter(kb, bound, holes=self.holes)
             for store in program.reduced:
                 store_element(emitter, store, emitter.value(store.node))
         return split.tasks
+
+    @property
+    def _is_straight(self) -> bool:
+        return _RowLoops(self, [], [], [], {}).is_straight
 
     def _phase(self, phase: int, bound: Mapping[Axis, Index]) -> None:
         """One loop over the row."""
@@ -467,14 +524,29 @@ class _RowLoops:
                 width //= 2
             if self.kb.target.has_masks and width < self.length < 2 * width:
                 width = min(self.rows.width, 2 * width)
-            return width, max(1, min(UNROLL, self.length // width))
+            vectors = self.length // width
+            unroll = vectors if vectors <= MAX_STRAIGHT else UNROLL
+            return width, max(1, unroll)
         return width, UNROLL
+
+    @property
+    def is_straight(self) -> bool:
+        """Whether there is no loop: then all phases see the same values."""
+        return (
+            not self.outer
+            and isinstance(self.length, int)
+            and self.length < (self.unroll + 1) * self.width
+            and (self.kb.target.has_masks or self.length % self.width == 0)
+        )
 
     def run(self) -> list[SSAValue]:
         """Emit the loops; gives one scalar a reduction."""
         kb = self.kb
         if not self.reductions:
-            self._no_accumulators()
+            if self.is_straight:
+                self._lane_loops([])
+            else:
+                self._no_accumulators()
             return []
         vectors = [
             r.identity(kb, self.width)

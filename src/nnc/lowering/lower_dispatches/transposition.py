@@ -8,7 +8,7 @@ tile is transposed, and results are written along theirs, row by row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from xdsl.ir import SSAValue
@@ -25,11 +25,11 @@ from nnc.lowering.lower_dispatches.expressions import (
     Number,
     walk,
 )
-from nnc.lowering.lower_dispatches.index import Index
+from nnc.lowering.lower_dispatches.index import Index, simplified
 from nnc.lowering.lower_dispatches.kernel_builder import KernelBuilder
 from nnc.lowering.lower_dispatches.loops import Space
 from nnc.lowering.lower_dispatches.stores import Store
-from nnc.symbolic import Dim, DimLike
+from nnc.symbolic import Dim, DimLike, ceildiv
 
 MAX_TILE = 16
 """More vectors than that do not fit into registers."""
@@ -97,6 +97,10 @@ class TransposingLoops:
         plan: Transposition,
     ) -> None:
         self.kb, self.space, self.stores, self.plan = kb, space, stores, plan
+        self._reads_rows = any(
+            isinstance(n, Load) and n not in plan.crossed and plan.row in n.axes
+            for n in walk(s.node for s in stores)
+        )
         # Half of the tiles of a narrow axis would be empty.
         self.width = plan.width
         for axis in (plan.row, plan.lane):
@@ -104,21 +108,22 @@ class TransposingLoops:
             while isinstance(extent, int) and extent <= self.width // 2:
                 self.width //= 2
 
-    def emit(
-        self, bound: Mapping[Axis, Index], lower: Index, upper: Index
-    ) -> None:
-        """All tiles, for rows from `lower` to `upper`, both multiples of a tile."""
+    @property
+    def blocks(self) -> DimLike:
+        """How many rows of tiles there are."""
+        return simplified(ceildiv(self.space.extent(self.plan.row), self.width))
+
+    def emit(self, bound: Mapping[Axis, Index], block: Index) -> None:
+        """One row of tiles."""
         kb, plan, width = self.kb, self.plan, self.width
         rows, columns = self.space.extent(plan.row), self.space.extent(plan.lane)
-        with kb.loop(lower, upper, width, extent=rows) as row:
-            with kb.loop(0, columns, width) as column:
-                tile = {**bound, plan.row: row, plan.lane: column}
-                row_fits = self._fits(row, rows)
-                column_fits = self._fits(column, columns)
-                fits = kb.both(row_fits, column_fits)
-                if fits is True:
-                    self._tile(tile, None)
-                    continue
+        row = block * width
+        with kb.loop(0, columns, width) as column:
+            tile = {**bound, plan.row: row, plan.lane: column}
+            fits = kb.both(self._fits(row, rows), self._fits(column, columns))
+            if fits is True:
+                self._tile(tile, None)
+            else:
                 counts = (
                     kb.minimum(Index.of(rows) - row, width),
                     kb.minimum(Index.of(columns) - column, width),
@@ -142,7 +147,7 @@ class TransposingLoops:
         self.kb.choose(fits, whole, part)
 
     def _fits(self, first: Index, extent: DimLike) -> SSAValue | bool:
-        if simplified_mod(extent, self.width) == 0:
+        if Dim.of(extent) % self.width == 0:
             return True
         return self.kb.compare("sle", first + self.width, extent)
 
@@ -178,8 +183,6 @@ class TransposingLoops:
         stride = kb.value(node.index.coefficient(self.plan.lane))
         op = simd.LoadTransposedOp(base, offset, stride, self.width, lanes, rows)
         kb.add(op)
-        for result in op.results[1:]:
-            kb.place(result, op.results[0])
         return op.results
 
     def _values(
@@ -192,8 +195,13 @@ class TransposingLoops:
         """The vectors of a result, one a row of the tile."""
         kb, plan = self.kb, self.plan
         vectors: list[SSAValue] = []
+        last = self.space.extent(plan.row)
         for r in range(self.width):
-            axes = {**tile, plan.row: tile[plan.row] + r}
+            row = tile[plan.row] + r
+            if mask is not None and self._reads_rows:
+                # Rows that do not exist are computed from the last one, not stored.
+                row = kb.minimum(row, simplified(Dim.of(last) - 1))
+            axes = {**tile, plan.row: row}
             given = {
                 node: to_compute(kb, values[r]) for node, values in crossed.items()
             }
@@ -202,7 +210,3 @@ class TransposingLoops:
             vectors.append(convert(kb, value, store.buffer.element_type))
         return vectors
 
-
-def simplified_mod(extent: DimLike, divisor: int) -> DimLike:
-    """The rest of a division of sizes."""
-    return Dim.of(extent) % divisor

@@ -23,7 +23,11 @@ from nnc.dialects.nn.conv import ConvOp, PoolOp
 from nnc.dialects.nn.types import dims_of, is_float
 from nnc.dialects.simd.types import bits_of
 from nnc.lowering.lower_dispatches.access import Elements
-from nnc.lowering.lower_dispatches.elementwise import convert, integer_range
+from nnc.lowering.lower_dispatches.elementwise import (
+    convert,
+    integer_range,
+    running_extremum,
+)
 from nnc.lowering.lower_dispatches.emit import Emitter
 from nnc.lowering.lower_dispatches.expressions import Axis, Hole, Node
 from nnc.lowering.lower_dispatches.index import Index, IndexLike, simplified
@@ -357,7 +361,7 @@ class _Row:
             return kb.add(simd.AddOp(kb.add(simd.MulOp(value, weight)), total))
         if window._is_average:  # pyright: ignore[reportPrivateUsage]
             return kb.add(simd.AddOp(total, value))
-        return kb.add(simd.MaxOp(total, value))
+        return running_extremum(kb, total, value, largest=True)
 
     def _initial(self) -> SSAValue:
         window = self.window

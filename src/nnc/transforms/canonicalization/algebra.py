@@ -1,4 +1,5 @@
-"""Patterns on elementwise ops: identities, and cheaper ops of the same meaning.
+"""
+Patterns on elementwise ops: identities, and cheaper ops of the same meaning.
 
 Floats keep their meaning for NaN and infinity. Two liberties are taken: `x + 0` may
 keep a negative zero, and `x ** 3` rounds twice.
@@ -103,18 +104,14 @@ def simplify_power(op: ew.PowOp, ctx: PatternContext) -> SSAValue | None:
     return None
 
 
-def drop_involution(
-    op: ew.NegOp | ew.NotOp, ctx: PatternContext
-) -> SSAValue | None:
+def drop_involution(op: ew.NegOp | ew.NotOp, ctx: PatternContext) -> SSAValue | None:
     """`-(-x)` → `x`; `not(not x)` → `x`."""
     _ = ctx
     inner = op.operand.owner
     return inner.operand if type(inner) is type(op) else None  # pyright: ignore
 
 
-def drop_repetition(
-    op: ew.ReluOp | ew.AbsOp, ctx: PatternContext
-) -> SSAValue | None:
+def drop_repetition(op: ew.ReluOp | ew.AbsOp, ctx: PatternContext) -> SSAValue | None:
     """`relu(relu x)` → `relu x`; `abs(abs x)` → `abs x`."""
     _ = ctx
     return op.operand if type(op.operand.owner) is type(op) else None
@@ -156,9 +153,7 @@ def clamp_to_relu(op: ew.ClampOp, ctx: PatternContext) -> SSAValue | None:
     return ctx.add(ew.ReluOp(op.operand)).result
 
 
-def merge_clamps(
-    op: ew.ClampOp | ew.ReluOp, ctx: PatternContext
-) -> SSAValue | None:
+def merge_clamps(op: ew.ClampOp | ew.ReluOp, ctx: PatternContext) -> SSAValue | None:
     """`clamp(clamp x)` → `clamp x`, a relu being a clamp."""
     inner = op.operand.owner
     if not isinstance(inner, ew.ClampOp | ew.ReluOp):
@@ -269,10 +264,9 @@ def compute_before_broadcast(op: Operation, ctx: PatternContext) -> SSAValue | N
     return ctx.add(BroadcastOp(value, dims_of(op.results[0]))).result
 
 
-def compute_before_rearranging(
-    op: Operation, ctx: PatternContext
-) -> SSAValue | None:
-    """An op on a rearranged result of other ops → the op, then the rearranging.
+def compute_before_rearranging(op: Operation, ctx: PatternContext) -> SSAValue | None:
+    """
+    An op on a rearranged result of other ops → the op, then the rearranging.
 
     `relu(transpose(conv))` → `transpose(relu(conv))`: the op joins what computes its
     operand. All other operands have to be one value repeated.
@@ -334,7 +328,9 @@ def rebuilt_on(
 def _table() -> PatternTable:
     table: dict[type[Operation], list[Pattern]] = {}
 
-    def add(types: tuple[type[Operation], ...], *patterns: Callable[..., object]) -> None:
+    def add(
+        types: tuple[type[Operation], ...], *patterns: Callable[..., object]
+    ) -> None:
         for type_ in types:
             table.setdefault(type_, []).extend(patterns)  # pyright: ignore
 

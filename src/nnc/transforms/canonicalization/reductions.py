@@ -8,7 +8,7 @@ from xdsl.ir import SSAValue
 from nnc.dialects.nn.elementwise import MulOp
 from nnc.dialects.nn.linear import MatmulOp
 from nnc.dialects.nn.movement import BroadcastOp, ReshapeOp
-from nnc.dialects.nn.reduction import ArgReduceOp, ReduceOp, ReduceKind
+from nnc.dialects.nn.reduction import ArgReduceOp, ReduceKind, ReduceOp
 from nnc.dialects.nn.types import dims_of, element_type_of, is_float, rank_of
 from nnc.transforms.worklist import PatternContext, PatternTable
 
@@ -35,7 +35,8 @@ def drop_unit_axes(op: ReduceOp, ctx: PatternContext) -> SSAValue | None:
 
 
 def merge_reductions(op: ReduceOp, ctx: PatternContext) -> SSAValue | None:
-    """`reduce(reduce %x)` of one kind over other axes → one `reduce`.
+    """
+    `reduce(reduce %x)` of one kind over other axes → one `reduce`.
 
     Means too: the mean over equally many elements of means is the mean.
     """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from xdsl.ir import SSAValue
 
@@ -75,7 +77,8 @@ def transpose_to_reshape(op: TransposeOp, ctx: PatternContext) -> SSAValue | Non
 def normalize_view_chain(
     op: ReshapeOp | TransposeOp, ctx: PatternContext
 ) -> SSAValue | None:
-    """A chain of reshapes and transposes → at most one of the latter, or a reshape.
+    """
+    A chain of reshapes and transposes → at most one of the latter, or a reshape.
 
     `transpose(reshape(transpose %x))` that ends in the order of `%x` → `reshape %x`.
     Otherwise a chain with two transposes → `reshape(transpose(reshape %x))`.
@@ -108,9 +111,7 @@ def normalize_view_chain(
     return value
 
 
-def _axis_map(
-    root: SSAValue, chain: list[ReshapeOp | TransposeOp]
-) -> AxisMap | None:
+def _axis_map(root: SSAValue, chain: list[ReshapeOp | TransposeOp]) -> AxisMap | None:
     """What `chain` (last op first) does to the axes of `root`, if that is known."""
     axis_map = AxisMap(dims_of(root))
     for view in reversed(chain):
@@ -159,7 +160,9 @@ def broadcast_to_reshape(op: BroadcastOp, ctx: PatternContext) -> SSAValue | Non
 def reshape_of_repetition(op: ReshapeOp, ctx: PatternContext) -> SSAValue | None:
     """`reshape(broadcast %x)` of one element → `broadcast %x`."""
     inner = op.operand.owner
-    if not isinstance(inner, BroadcastOp) or any(d != 1 for d in dims_of(inner.operand)):
+    if not isinstance(inner, BroadcastOp) or any(
+        d != 1 for d in dims_of(inner.operand)
+    ):
         return None
     value: SSAValue = inner.operand
     if rank_of(value) > rank_of(op.result):
@@ -182,9 +185,10 @@ def transpose_of_broadcast(op: TransposeOp, ctx: PatternContext) -> SSAValue | N
 
 
 def merge_dim_casts(op: DimCastOp, ctx: PatternContext) -> SSAValue | None:
-    """`dim_cast(dim_cast %x)` → `dim_cast %x` where the middle name is no news.
+    """
+    `dim_cast(dim_cast %x)` → `dim_cast %x` where the middle name is no news.
 
-    A cast states an equality, so one in the middle may only go if both ends name its dim.
+    A cast states an equality: one in the middle may only go if an end names its dim.
     """
     inner = op.operand.owner
     if not isinstance(inner, DimCastOp):
@@ -219,9 +223,7 @@ def merge_slices(op: SliceOp, ctx: PatternContext) -> SSAValue | None:
     if not isinstance(inner, SliceOp):
         return None
     pairs = list(zip(inner.offsets.dims, ints(inner.steps), strict=True))
-    offsets = [
-        o + p * s for (o, s), p in zip(pairs, op.offsets.dims, strict=True)
-    ]
+    offsets = [o + p * s for (o, s), p in zip(pairs, op.offsets.dims, strict=True)]
     steps = [s * t for (_, s), t in zip(pairs, ints(op.steps), strict=True)]
     sizes = dims_of(op.result)
     return ctx.add(SliceOp(inner.operand, offsets, sizes, steps)).result
@@ -271,7 +273,7 @@ def simplify_concat(op: ConcatOp, ctx: PatternContext) -> SSAValue | None:
 
 
 def merge_concats(op: ConcatOp, ctx: PatternContext) -> SSAValue | None:
-    """A concat whose operand is a concat of the same axis, used here only → one concat."""
+    """A concat of a concat of the same axis that is used here only → one concat."""
     axis = op.axis.value.data % rank_of(op.result)
     merged: list[SSAValue] = []
     for argument in op.arguments:
@@ -298,9 +300,7 @@ def gather_of_range(op: GatherOp, ctx: PatternContext) -> SSAValue | None:
     dims, axis = dims_of(op.operand), op.axis.value.data % rank_of(op.operand)
     positions = [int(i) for i in indices.reshape(-1)]
     step = positions[1] - positions[0] if len(positions) > 1 else 1
-    is_even = step != 0 and all(
-        b - a == step for a, b in zip(positions, positions[1:], strict=False)
-    )
+    is_even = step != 0 and all(b - a == step for a, b in pairwise(positions))
     if not is_even or min(positions) < 0 <= max(positions):
         return None
     offset = Dim.of(positions[0]) + (dims[axis] if positions[0] < 0 else 0)
@@ -332,7 +332,8 @@ def _is_inside(position: int, size: Dim) -> bool:
 
 
 def splat_to_scalar(op: ConstantOp, ctx: PatternContext) -> SSAValue | None:
-    """A constant of equal elements → a broadcast scalar, where elements are all it is.
+    """
+    A constant of equal elements → a broadcast scalar, where elements are all it is.
 
     Other users, such as a convolution by its filter, want a constant.
     """

@@ -1,4 +1,5 @@
-"""Transposed convolution as a convolution of phases.
+"""
+Transposed convolution as a convolution of phases.
 
 Along one axis with stride `s`, output position `y` of the unpadded result gets
 `x[i] * w[j]` for `y = i * s + j`. With `y = q * s + p`, `p` in `[0, s)`, the taps are
@@ -81,7 +82,8 @@ def plan_axis(
 
 
 def decompose_biased(op: AddOp, ctx: PatternContext) -> SSAValue | None:
-    """`conv_transpose + channel constants`: the constants are added before the shuffle.
+    """
+    `conv_transpose + channel constants`: the constants are added before the shuffle.
 
     So they stay in the epilogue of the contraction; one constant a phase and channel.
     """
@@ -188,9 +190,7 @@ def _phase_filter(
         value = ctx.add(TransposeOp(value, axes)).result
     value = _dilated(value, plans, ctx)
     dims = dims_of(value)
-    missing = [
-        p.taps * p.stride - d for p, d in zip(plans, dims[2:], strict=True)
-    ]
+    missing = [p.taps * p.stride - d for p, d in zip(plans, dims[2:], strict=True)]
     if any(missing):
         value = ctx.add(PadOp(value, [0] * (rank + 2), [0, 0, *missing])).result
     channels, outputs = dims[:2]

@@ -124,7 +124,7 @@ def decompose_layer_norm(op: LayerNormOp, ctx: PatternContext) -> SSAValue | Non
 
 
 def decompose_batch_norm(op: BatchNormOp, ctx: PatternContext) -> SSAValue | None:
-    """`x * s + t`, with `s = scale / sqrt(variance + epsilon)`, `t = bias - mean * s`."""
+    """`x * s + t`: `s = scale / sqrt(variance + epsilon)`, `t = bias - mean * s`."""
     x = _wide(op.operand, ctx)
     scale, bias, mean, variance = (
         _wide(p, ctx) for p in (op.scale, op.bias, op.mean, op.variance)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xdsl.ir import OpResult, Region, Block, SSAValue, Operation
+from xdsl.ir import Block, Operation, OpResult, Region, SSAValue
 
 from nnc.dialects.nn.structure import DispatchOp, YieldOp
 from nnc.transforms.dispatching.values import PULLED_VIEWS

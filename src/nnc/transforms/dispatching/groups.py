@@ -1,4 +1,5 @@
-"""Which ops share a dispatch: greedy grouping along the order of the program.
+"""
+Which ops share a dispatch: greedy grouping along the order of the program.
 
 Every op that computes either joins the group of one of its operands or starts its own.
 Groups stay convex: for each unit (a group, or an op that stays outside) a bit set holds
@@ -21,6 +22,7 @@ from nnc.analysis.dispatches import (
     is_contraction,
     is_window,
 )
+from nnc.analysis.views import root_of
 from nnc.dialects.nn.base import location_of
 from nnc.dialects.nn.movement import BroadcastOp, DimCastOp
 from nnc.dialects.nn.reduction import ReduceOp
@@ -30,7 +32,6 @@ from nnc.symbolic import Dim
 from nnc.transforms.dispatching.values import (
     is_scalar_expression,
     is_top_level,
-    root_of,
 )
 
 logger = logging.getLogger(__name__)
@@ -193,9 +194,7 @@ class Grouping:
             source = self.inner_source(operand)
             if source is not None:
                 found[self.group_of[source.op]] = None
-        return sorted(
-            found, key=lambda g: (_PREFERENCE[g.kind], g.unit), reverse=True
-        )
+        return sorted(found, key=lambda g: (_PREFERENCE[g.kind], g.unit), reverse=True)
 
     def inner_source(self, value: SSAValue) -> OpResult | None:
         """The value of a group that `value` is, or repeats, or renames dims of."""
@@ -234,9 +233,7 @@ class Grouping:
             return "another operand depends on the group"
         return None
 
-    def _why_not_inner(
-        self, operand: SSAValue, group: Group, dims: Dims
-    ) -> str | None:
+    def _why_not_inner(self, operand: SSAValue, group: Group, dims: Dims) -> str | None:
         """Whether an operand that is a view of a member can be read inside."""
         source = operand
         while isinstance(source, OpResult) and source.op not in self.group_of:
@@ -268,9 +265,13 @@ class Grouping:
         if group is None or not self._can_reduce_in(group, dims, axes):
             group = self.reducers.get((source, axes))
             unit = self.unit_of(source)
-            if group is not None and unit is not None:
-                if self.ancestors[unit] & (1 << group.unit):
-                    group = None
+            is_cycle = (
+                group is not None
+                and unit is not None
+                and self.ancestors[unit] & (1 << group.unit)
+            )
+            if is_cycle:
+                group = None
         if group is None:
             self.start_rows(op)
         else:
@@ -295,7 +296,7 @@ class Grouping:
     # ---- merging
 
     def try_merge(self, small: Group, into: Group) -> None:
-        """Merge a pointwise group into the group that reads it, where that is possible."""
+        """Merge a pointwise group into the one that reads it, where that is possible."""
         is_fitting = (
             small.kind is DispatchKind.POINTWISE
             and (small.is_elementwise or into.kind is DispatchKind.POINTWISE)

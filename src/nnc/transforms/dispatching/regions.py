@@ -10,6 +10,7 @@ from xdsl.ir import Block, BlockArgument, Operation, OpResult, Region, SSAValue,
 
 from nnc.analysis.dispatches import DispatchKind, is_splat, is_storable_view
 from nnc.analysis.strides import contiguous_strides, reshaped_strides
+from nnc.analysis.views import root_of
 from nnc.dialects.nn.base import LOCATION
 from nnc.dialects.nn.movement import ReshapeOp, TransposeOp
 from nnc.dialects.nn.structure import ConstantOp, DispatchOp, YieldOp
@@ -19,13 +20,13 @@ from nnc.transforms.dispatching.values import (
     PULLED_VIEWS,
     is_scalar_expression,
     is_top_level,
-    root_of,
 )
 from nnc.transforms.worklist import erase, is_dead
 
 
 def build_dispatch(members: Sequence[Operation], kind: DispatchKind) -> DispatchOp:
-    """Move `members`, in order, into a new dispatch, which is not inserted.
+    """
+    Move `members`, in order, into a new dispatch, which is not inserted.
 
     Views that feed them come along as copies, up to the first reshape; so do constants
     of one value. Results are the members' values that others use.
@@ -116,7 +117,8 @@ class _Body:
 def _trailing_views(
     members: Sequence[Operation], kind: DispatchKind
 ) -> list[Operation]:
-    """Views behind the members that are stored through instead of copied later.
+    """
+    Views behind the members that are stored through instead of copied later.
 
     `transpose` that keeps the last axis, then a `reshape` that would have to copy.
     """
@@ -163,7 +165,8 @@ def joined_locations(ops: Sequence[Operation]) -> StringAttr | None:
 
 
 def sort_block(block: Block, order: Sequence[Operation]) -> None:
-    """Reorder the ops of `block` so that values come before their users.
+    """
+    Reorder the ops of `block` so that values come before their users.
 
     Keeps to `order` (all ops of the block but the terminator, which stays last) where
     that is possible.
@@ -204,13 +207,15 @@ def build_all(block: Block, groups: Sequence[Group]) -> None:
         group.ops.sort(key=positions.__getitem__)
         grouped.update(group.ops)
     terminator = block.last_op
-    for op in block.ops:
-        if op not in grouped and op is not terminator:
-            keyed.append((positions[op], op))
+    assert terminator is not None
+    keyed += [
+        (positions[op], op)
+        for op in block.ops
+        if op not in grouped and op is not terminator
+    ]
     for group in groups:
         position = positions[group.ops[-1]]
         dispatch = build_dispatch(group.ops, group.kind)
-        assert terminator is not None
         block.insert_op_before(dispatch, terminator)
         keyed.append((position, dispatch))
     keyed = [(p, op) for p, op in keyed if op.parent is block]

@@ -200,7 +200,7 @@ def int_pow(x: Array, y: Array) -> Array:
     out = []
     for a, b in zip(x.tolist(), y.tolist(), strict=True):
         if b < 0:
-            value = (1 if a == 1 else (1 if b % 2 == 0 else -1) if a == -1 else 0)
+            value = 1 if a == 1 else (1 if b % 2 == 0 else -1) if a == -1 else 0
         else:
             value = pow(a, b, 1 << bits)
         out.append((value - low) % (1 << bits) + low)

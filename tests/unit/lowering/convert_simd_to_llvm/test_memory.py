@@ -1,4 +1,5 @@
-"""Loads, stores, masks, reductions and errors, executed next to guard pages.
+"""
+Loads, stores, masks, reductions and errors, executed next to guard pages.
 
 A kernel under test that touches one byte past the end of a buffer dies, so the masked
 cases prove that lanes which are off are not touched.

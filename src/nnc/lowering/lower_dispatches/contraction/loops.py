@@ -11,7 +11,8 @@ tasks are shared out, nor a row's result on the height of the tile that computes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from xdsl.ir import SSAValue
@@ -31,6 +32,9 @@ from nnc.symbolic import Dim, dim_product
 
 MAX_REGISTER_EPILOGUE_OPS = 200
 """Above this many ops, the epilogue is a loop over accumulators in memory."""
+
+_MANY_PRODUCTS = 512
+"""With as many products a result, the way through memory costs next to nothing."""
 
 _ONE = Dim.of(1)
 
@@ -123,19 +127,35 @@ class ContractionLoops:
         if self.tasks == 0:
             return
         blocks, panels = self._row_blocks, self._panel_count
-        rows_first = self._tiling.rows_outermost
-        inner_size = panels if rows_first else blocks
-        first = kb.floordiv(kb.begin, inner_size)
-        last = kb.floordiv(kb.end + (inner_size - 1), inner_size)
-        outer_size = blocks if rows_first else panels
-        with kb.loop(first, last, extent=outer_size) as counter:
-            low = kb.maximum(kb.begin - counter * inner_size, 0)
-            high = kb.minimum(kb.end - counter * inner_size, inner_size)
-            if rows_first:
-                with kb.loop(low, high, extent=panels) as panel:
-                    self._each_panel(panel, lambda p: self._row_block(p, counter))
-            else:
-                self._each_panel(counter, lambda p: self._rows(p, low, high))
+        if not self._tiling.rows_outermost:
+            with self._part_of_tasks(panels, blocks) as (panel, low, high):
+                self._each_panel(panel, lambda p: self._rows(p, low, high))
+            return
+        with (
+            self._part_of_tasks(blocks, panels) as (block, low, high),
+            kb.loop(low, high, extent=panels) as panel,
+        ):
+            self._each_panel(panel, lambda p: self._row_block(p, block))
+
+    @contextmanager
+    def _part_of_tasks(
+        self, outer: Dim, inner: Dim
+    ) -> Iterator[tuple[Index, Index, Index]]:
+        """A loop over `outer`; gives its counter and the range to do of `inner`."""
+        kb = self._kb
+        if outer == 1:
+            yield Index.of(0), kb.begin, kb.end
+            return
+        if inner == 1:
+            with kb.loop(kb.begin, kb.end, extent=outer) as counter:
+                yield counter, Index.of(0), Index.of(1)
+            return
+        first = kb.floordiv(kb.begin, inner)
+        last = kb.floordiv(kb.end + (inner - 1), inner)
+        with kb.loop(first, last, extent=outer) as counter:
+            low = kb.maximum(kb.begin - counter * inner, 0)
+            high = kb.minimum(kb.end - counter * inner, inner)
+            yield counter, low, high
 
     def _rows(self, panel: _Panel, low: Index, high: Index) -> None:
         blocks = self._row_blocks
@@ -265,11 +285,19 @@ class ContractionLoops:
             )
             self._epilogue_loop(panel, axes, row, height)
 
+    @property
+    def _is_small(self) -> bool:
+        """Whether tiles are of one row."""
+        return max(self._tiling.rows.heights, default=1) == 1
+
     def _fits_registers(self, panel: _Panel) -> bool:
         """Whether the epilogue runs on registers, not on accumulators in memory."""
         if panel.tiles.tail == "scalar" or not self._epilogue.is_cheap:
             return False
         if any(s.as_int() is None for s in self._row_axis.views):
+            return False
+        products = dim_product(r.size for r in self._space.reductions).as_int()
+        if products is not None and products >= _MANY_PRODUCTS and not self._is_small:
             return False
         rows = sum(h for h in self._tiling.rows.heights)
         vectors = rows * panel.tiles.nv

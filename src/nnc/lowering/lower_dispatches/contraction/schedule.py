@@ -23,8 +23,8 @@ from nnc.lowering.tiling import (
 from nnc.symbolic import Dim, ceildiv, dim_product
 from nnc.target import Target
 
-_MAX_WIDE_VECTORS = 8
-"""Column vectors of a tile of one or two rows that reads B where it lies."""
+_MAX_WIDE_VECTORS = 12
+"""Column vectors of a tile of one row that reads B where it lies."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def choose_tiling(space: Space, target: Target, width: int) -> Tiling:
     needed = known if known is not None else 2 * width
     if space.packing is not None:
         nv, width = _packed_vectors(space, width)
-    elif space.columns.b != 1 and columns != 1:
+    elif columns == 1 or space.columns.b != 1:
         nv, width = 1, 1
     else:
         nv = column_vectors(target, width, needed)

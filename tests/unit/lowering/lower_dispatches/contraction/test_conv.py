@@ -44,7 +44,9 @@ def convolution(
             window.append(slice(t * d, t * d + (n - 1) * s + 1, s))
         pixels = image[tuple(window)]
         for g in range(groups):
-            part = filter[(*tap, slice(None), slice(g * per_group, (g + 1) * per_group))]
+            part = filter[
+                (*tap, slice(None), slice(g * per_group, (g + 1) * per_group))
+            ]
             result[..., g * per_group : (g + 1) * per_group] += (
                 pixels[..., g * depth : (g + 1) * depth] @ part
             )
@@ -136,7 +138,10 @@ def test_conv_padded_pixels_and_result(
         return ConvOp(x, weights.unpacked(w), layout="channels_last").result
 
     compiled = harness.compile(target, types, body, strides, [result_strides])
-    x, w = harness.numbers(0, 2, size, size, 9), harness.numbers(1, kernel, kernel, 9, 20)
+    x, w = (
+        harness.numbers(0, 2, size, size, 9),
+        harness.numbers(1, kernel, kernel, 9, 20),
+    )
     expected = convolution(x, w, (1, 1), (1, 1), 1)
     (result,) = compiled.run([x, weights.pack(w)], parts=2)
     np.testing.assert_array_equal(result, expected)

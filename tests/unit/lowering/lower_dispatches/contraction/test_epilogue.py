@@ -41,7 +41,9 @@ def numpy_gelu(x: np.ndarray) -> np.ndarray:
     return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))
 
 
-ACTIVATIONS: dict[str, tuple[Callable[[SSAValue], Any], Callable[[Any], Any], float]] = {
+ACTIVATIONS: dict[
+    str, tuple[Callable[[SSAValue], Any], Callable[[Any], Any], float]
+] = {
     "none": (lambda x: nn.AddOp(x, x), lambda x: x + x, 0),
     "relu": (nn.ReluOp, lambda x: np.maximum(x, 0), 0),
     "clamp": (lambda x: nn.ClampOp(x, 0, 6), lambda x: np.clip(x, 0, 6), 0),
@@ -134,7 +136,11 @@ def test_epilogue_several_results(harness: Harness, target: Target) -> None:
         return [product, relu, TransposeOp(total, [1, 0]).result]
 
     kernel = harness.compile(target, types, body)
-    a, b, bias = harness.numbers(0, m, k), harness.numbers(1, k, n), harness.numbers(2, n)
+    a, b, bias = (
+        harness.numbers(0, m, k),
+        harness.numbers(1, k, n),
+        harness.numbers(2, n),
+    )
     product, relu, turned = kernel.run([a, weights.pack(b), bias], parts=2)
     np.testing.assert_array_equal(product, a @ b)
     np.testing.assert_array_equal(relu, np.maximum(a @ b + bias, 0))
@@ -150,7 +156,9 @@ def test_epilogue_result_in_place_of_residual(harness: Harness, target: Target) 
         total = nn.AddOp(harness.matmul(a, weights.unpacked(b)), residual).result
         return nn.ReluOp(total).result
 
-    kernel = harness.compile(target, [tensor_type(f32, [m, k]), weights.type, full], body)
+    kernel = harness.compile(
+        target, [tensor_type(f32, [m, k]), weights.type, full], body
+    )
     a, b = harness.numbers(0, m, k), weights.pack(harness.numbers(1, k, n))
     residual = harness.numbers(2, m, n)
     expected = np.maximum(a @ harness.numbers(1, k, n) + residual, 0)

@@ -36,7 +36,9 @@ def test_matmul_bias_relu_any_size_exact(
         b_type = weights.type if is_packed else tensor_type(f32, [k, n])
         types = [tensor_type(f32, [m, k]), b_type, tensor_type(f32, [n])]
         kernel = harness.compile(target, types, body)
-        a, b, bias = (harness.numbers(i, *s) for i, s in enumerate([(m, k), (k, n), (n,)]))
+        a, b, bias = (
+            harness.numbers(i, *s) for i, s in enumerate([(m, k), (k, n), (n,)])
+        )
         arrays = [a, weights.pack(b) if is_packed else b, bias]
         expected = np.maximum(a @ b + bias, 0)
         for parts in (1, 2, 5):
@@ -101,7 +103,10 @@ def test_matmul_unknown_sizes_one_kernel_for_all(
         (2, 4, 4, 0),
     ]:
         batch, m, k, n = sizes
-        arrays = [harness.numbers(i, *s) for i, s in enumerate([(batch, m, k), (batch, k, n), (n,)])]
+        arrays = [
+            harness.numbers(i, *s)
+            for i, s in enumerate([(batch, m, k), (batch, k, n), (n,)])
+        ]
         named = dict(zip("BMKN", sizes, strict=True))
         for parts in (1, 2):
             (result,) = kernel.run(arrays, named, parts)
@@ -109,9 +114,7 @@ def test_matmul_unknown_sizes_one_kernel_for_all(
             np.testing.assert_array_equal(result, expected, str(sizes))
 
 
-def test_matmul_unknown_rows_constant_weights(
-    harness: Harness, target: Target
-) -> None:
+def test_matmul_unknown_rows_constant_weights(harness: Harness, target: Target) -> None:
     weights = harness.Weights(target, (12, 40))
     types = [tensor_type(f32, [B, M, 12]), weights.type, tensor_type(f32, [B, M, 40])]
 
@@ -252,7 +255,8 @@ def test_matmul_other_floats(
 
     kernel = harness.compile(target, types, body)
     a, b, bias = (
-        harness.numbers(i, *s, dtype=dtype) for i, s in enumerate([(m, k), (k, n), (n,)])
+        harness.numbers(i, *s, dtype=dtype)
+        for i, s in enumerate([(m, k), (k, n), (n,)])
     )
     expected = (a.astype(np.float64) @ b.astype(np.float64) + bias).astype(dtype)
     arrays = [a, weights.pack(b) if is_packed else b, bias]

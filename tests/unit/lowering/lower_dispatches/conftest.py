@@ -1,0 +1,27 @@
+"""Targets and data for tests that run kernels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nnc.backend.host import missing_features
+from nnc.target import Target
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=pytest.mark.isa(name))
+        for name in ("generic", "avx2", "avx512")
+    ]
+)
+def target(request: pytest.FixtureRequest) -> Target:
+    target = Target.named(request.param)
+    if missing := missing_features(target):
+        pytest.skip(f"this machine has no {', '.join(missing)}")
+    return target
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)
