@@ -212,8 +212,8 @@ def apply_suffix(
         feature = match.group()[1:] if match else ""
         if feature not in _IMPLIES[arch]:
             raise TargetError(
-                f"target '{spec}': '{feature or suffix[position:]}' is not a feature of "
-                f"{arch}; known are {', '.join(known_features(arch))}"
+                f"target '{spec}': '{feature or suffix[position:]}' is not a feature "
+                f"of {arch}; known are {', '.join(known_features(arch))}"
             )
         assert match is not None
         if match.group()[0] == "+":

@@ -15,11 +15,12 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from xdsl.builder import Builder, InsertPoint
+from xdsl.builder import Builder
 from xdsl.context import Context
 from xdsl.dialects import arith, func, scf
 from xdsl.dialects.builtin import IndexType, IntegerAttr, ModuleOp, UnitAttr
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
+from xdsl.rewriter import InsertPoint
 
 from nnc.backend.emit_llvm import emit_llvm
 from nnc.backend.jit import LoadedCode, emit_object, load_object

@@ -25,13 +25,12 @@ from xdsl.dialects.builtin import (
     Float64Type,
     FloatAttr,
     IntegerAttr,
-    IntegerType,
     ModuleOp,
-    VectorType,
 )
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 
 from nnc.dialects import llvmx
+from nnc.dialects.simd.types import bits_of, is_integer, is_vector
 from nnc.errors import InternalError
 from nnc.target import Target
 
@@ -51,9 +50,9 @@ _PRIMITIVES: dict[type[Attribute], str] = {
 @cache
 def type_text(type: Attribute) -> str:
     """LLVM's spelling of a type."""
-    if isinstance(type, IntegerType):
+    if is_integer(type):
         return f"i{type.width.data}"
-    if isinstance(type, VectorType):
+    if is_vector(type):
         return f"<{type.shape.data[0].data} x {type_text(type.element_type)}>"
     if isinstance(type, llvm.LLVMArrayType):
         return f"[{type.size.data} x {type_text(type.type)}]"
@@ -63,7 +62,7 @@ def type_text(type: Attribute) -> str:
 
 
 def _number(value: float, type: Attribute) -> str:
-    if isinstance(type, IntegerType):
+    if is_integer(type):
         if type.width.data == 1:
             return "true" if value else "false"
         return str(int(value))
@@ -84,7 +83,7 @@ def constant_text(value: Attribute, type: Attribute) -> str:
     if isinstance(value, IntegerAttr | FloatAttr):
         return _number(value.value.data, type)
     assert isinstance(value, DenseIntOrFPElementsAttr)
-    assert isinstance(type, VectorType)
+    assert is_vector(type)
     element = type.element_type
     numbers = [_number(v, element) for v in value.get_values()]
     name = type_text(element)
@@ -364,18 +363,17 @@ def _lane_pointers(
 ) -> tuple[str, str, int]:
     """Operand text of lane addresses, the intrinsic's suffix, bytes of a lane."""
     type = data.type
-    assert isinstance(type, VectorType)
-    element = type.element_type
-    assert isinstance(element, IntegerType | Float32Type | Float64Type)
+    assert is_vector(type)
+    element, bits = type.element_type, bits_of(type)
     lanes = f"%{name}.ptrs"
     p.lines.append(
         f"  {lanes} = getelementptr inbounds {type_text(element)}, {p.typed(base)}, "
         f"{p.typed(indices)}"
     )
     width = type.shape.data[0].data
-    letter = "i" if isinstance(element, IntegerType) else "f"
-    suffix = f"v{width}{letter}{element.bitwidth}.v{width}p0"
-    return f"<{width} x ptr> {lanes}", suffix, element.bitwidth // 8
+    letter = "i" if is_integer(element) else "f"
+    suffix = f"v{width}{letter}{bits}.v{width}p0"
+    return f"<{width} x ptr> {lanes}", suffix, bits // 8
 
 
 def _gather(p: _FunctionPrinter, op: llvmx.MaskedGatherOp) -> str:

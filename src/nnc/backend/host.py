@@ -5,6 +5,9 @@ LLVM's feature detection also asks the operating system (XCR0), so AVX-512 that 
 kernel does not save counts as missing.
 """
 
+# llvmlite has no type information.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import platform

@@ -7,6 +7,9 @@ considers impossible; triple, CPU and features therefore come from `Target` reco
 only, and every module is verified first.
 """
 
+# llvmlite has no type information.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import threading

@@ -39,6 +39,8 @@ from xdsl.irdl import (
 )
 from xdsl.traits import MemoryReadEffect, MemoryWriteEffect, Pure
 
+from nnc.dialects.simd.types import is_vector
+
 _BOOL_CONSTR: AttrConstraint = BaseAttr(IntegerType) | VectorType.constr(
     BaseAttr(IntegerType)
 )
@@ -49,7 +51,7 @@ _FLOAT_CONSTR: AttrConstraint = AnyFloatConstr | VectorType.constr(AnyFloatConst
 
 
 def _bool_like(type: Attribute) -> Attribute:
-    return VectorType(i1, type.shape) if isinstance(type, VectorType) else i1
+    return VectorType(i1, type.shape) if is_vector(type) else i1
 
 
 @irdl_op_definition
@@ -119,7 +121,7 @@ class ExtractElementOp(IRDLOperation):
     )
 
     def __init__(self, vector: SSAValue, lane: int) -> None:
-        assert isinstance(vector.type, VectorType)
+        assert is_vector(vector.type)
         super().__init__(
             operands=(vector,),
             result_types=(vector.type.element_type,),

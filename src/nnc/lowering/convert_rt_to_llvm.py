@@ -10,7 +10,7 @@ Before::
 
 After::
 
-    llvm.func @main(%state: !llvm.ptr, %table: !llvm.ptr) {
+    llvm.func @nnc_run(%state: !llvm.ptr, %table: !llvm.ptr) {
       %n = llvm.call @nnc_next_launch(%state, %table, %begin, %index)
       %slots = llvm.getelementptr %table[1]
       llvm.call @relu(%slots, %zero, %n)

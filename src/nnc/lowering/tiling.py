@@ -1,4 +1,5 @@
-"""How a contraction is cut into register tiles: pure functions on sizes and a target.
+"""
+How a contraction is cut into register tiles: pure functions on sizes and a target.
 
 A register tile is `mr` rows times `nv` vectors of `width` columns. Its accumulators,
 one row of B and one element of A, repeated, have to fit into the registers. The
@@ -53,7 +54,8 @@ def max_rows(target: Target, nv: int) -> int:
 
 
 def column_vectors(target: Target, width: int, columns: int) -> int:
-    """How many vectors a panel has, so that a matrix of `columns` wastes little time.
+    """
+    How many vectors a panel has, so that a matrix of `columns` wastes little time.
 
     Few columns get narrower panels; otherwise the panel is the one whose tile is
     fastest, unless padding the last panel would cost more than another tile does.
@@ -68,7 +70,8 @@ def column_vectors(target: Target, width: int, columns: int) -> int:
 
 
 def panel_width(target: Target, element_type: Attribute, columns: int) -> int:
-    """The columns of one panel of a constant contraction operand.
+    """
+    The columns of one panel of a constant contraction operand.
 
     `columns` is the number of output columns (of one group). Both `pack-weights` and
     the kernels ask here, so that weights are stored as kernels read them.
@@ -79,7 +82,8 @@ def panel_width(target: Target, element_type: Attribute, columns: int) -> int:
 
 @dataclass(frozen=True)
 class RowTiles:
-    """How the tiled row axis is cut.
+    """
+    How the tiled row axis is cut.
 
     Tile `t` starts at row `t * rows` while `t < full`, later ones at
     `full * rows + (t - full) * rest_rows`. With `remainders` (an unknown size) there is
@@ -105,7 +109,8 @@ class RowTiles:
 
 
 def balanced_row_tiles(rows: int, max_height: int) -> RowTiles:
-    """Tiles of at most two heights that differ by one: 130 rows are 10 x 13.
+    """
+    Tiles of at most two heights that differ by one: 130 rows are 10 x 13.
 
     Tiles of one height are half the code, hence preferred if they are tall enough to
     run as fast: 128 rows are 16 x 8, not 8 x 13 + 2 x 12; 127 are 7 x 13 + 3 x 12.
@@ -135,7 +140,8 @@ def row_tiles(rows: DimLike, max_height: int) -> RowTiles:
 
 
 def tiled_axis(sizes: Sequence[DimLike], max_height: int) -> int:
-    """The row axis to cut into tiles: the innermost one that makes tall tiles.
+    """
+    The row axis to cut into tiles: the innermost one that makes tall tiles.
 
     Sizes that are unknown count as large. The result is an index into `sizes`, which
     must not be empty.
@@ -182,7 +188,8 @@ class ColumnTiles:
 def column_tiles(
     target: Target, columns: Dim, nv: int, width: int, *, is_packed: bool
 ) -> tuple[ColumnTiles, ...]:
-    """How the column axis is cut into tiles of `nv` vectors of `width` and a rest.
+    """
+    How the column axis is cut into tiles of `nv` vectors of `width` and a rest.
 
     A packed B is padded with zeros, so only results need care. Where there are masks,
     one code then does all tiles; elsewhere the last tile has its own.

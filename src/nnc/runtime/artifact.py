@@ -125,7 +125,7 @@ class Plan:
     weights: tuple[Weight, ...]
     launches: tuple[Launch, ...]
     kernels: tuple[Kernel, ...]
-    entry: str = "main"
+    entry: str = "nnc_run"
     """Name of the host function in the object code."""
 
     def to_json(self) -> str:

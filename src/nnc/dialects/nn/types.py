@@ -123,7 +123,11 @@ def _parse_dim_text(parser: AttrParser) -> str:
     depth = 0
     start = parser.pos
     while True:
-        if (number := parser.parse_optional_integer(allow_boolean=False)) is not None:
+        if (
+            number := parser.parse_optional_integer(
+                allow_boolean=False, allow_negative=False
+            )
+        ) is not None:
             pieces.append(str(number))
         elif (word := parser.parse_optional_identifier()) is not None:
             pieces.append(word)

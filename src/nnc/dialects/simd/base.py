@@ -6,7 +6,7 @@ from abc import ABC
 from functools import cache
 from typing import ClassVar
 
-from xdsl.dialects.builtin import I64, IntegerAttr, VectorType, i64
+from xdsl.dialects.builtin import I64, IntegerAttr, i64
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.irdl import (
     AttrConstraint,
@@ -25,6 +25,7 @@ from nnc.dialects.simd.types import (
     FLOAT_DATA_CONSTR,
     element_type_of,
     is_element_type,
+    is_vector,
     width_of,
 )
 
@@ -68,22 +69,22 @@ class WidthOp(IRDLOperation, ABC):
                 self._verify_lanes(result.type, width)
 
     def _verify_lanes(self, type: Attribute, width: int) -> None:
-        if isinstance(type, VectorType) and len(type.shape.data) != 1:
+        if is_vector(type) and len(type.shape.data) != 1:
             raise VerifyException(f"{self.name}: vectors must have rank 1, got {type}")
-        if width_of(type) != width or (width == 1 and isinstance(type, VectorType)):
+        if width_of(type) != width or (width == 1 and is_vector(type)):
             wanted = "a scalar" if width == 1 else f"a vector of {width} lanes"
             raise VerifyException(
                 f"{self.name}: width {width} needs {wanted}, got {type}"
             )
         if not is_element_type(element_type_of(type)):
             raise VerifyException(
-                f"{self.name}: {element_type_of(type)} cannot be a lane; use a float or "
-                "an integer of 1, 8, 16, 32 or 64 bits"
+                f"{self.name}: {element_type_of(type)} cannot be a lane; use a float "
+                "or an integer of 1, 8, 16, 32 or 64 bits"
             )
 
 
 class UnaryOp(WidthOp, ABC):
-    """Lane by lane `result = f(value)` on equal types. A new one is a name and a doc."""
+    """Lane by lane `result = f(value)` on equal types."""
 
     T: ClassVar[AttrConstraint] = VarConstraint("T", DATA_CONSTR)
 

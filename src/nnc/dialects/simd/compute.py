@@ -14,7 +14,6 @@ from xdsl.dialects.builtin import (
     FloatAttr,
     IntegerAttr,
     IntegerType,
-    VectorType,
     i64,
 )
 from xdsl.ir import Attribute, SSAValue
@@ -49,6 +48,8 @@ from nnc.dialects.simd.types import (
     MASK_CONSTR,
     data_type,
     element_type_of,
+    is_integer,
+    is_vector,
     mask_type,
     width_of,
 )
@@ -624,7 +625,7 @@ class ConstantOp(WidthOp):
         """`element_type` is needed only with a plain number."""
         if not isinstance(value, IntegerAttr | FloatAttr):
             assert element_type is not None, "a plain number needs an element type"
-            if isinstance(element_type, IntegerType):
+            if is_integer(element_type):
                 # i1 prints as true/false, which parses back to the signed form.
                 number = int(value) if element_type.width.data > 1 else -bool(value)
                 value = IntegerAttr(number, element_type, truncate_bits=True)
@@ -672,7 +673,7 @@ class BroadcastOp(WidthOp):
 
     def verify_(self) -> None:
         super().verify_()
-        if isinstance(self.value.type, VectorType):
+        if is_vector(self.value.type):
             raise VerifyException(
                 f"simd.broadcast: the operand must be a scalar, got {self.value.type}"
             )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TypeAlias
 
+from typing_extensions import TypeIs
 from xdsl.dialects.builtin import (
     AnyFloat,
     AnyFloatConstr,
@@ -81,21 +82,31 @@ class PtrType(ParametrizedAttribute, TypeAttribute):
             )
 
 
+def is_vector(type: Attribute) -> TypeIs[VectorType[Attribute]]:
+    """Whether `type` is a vector: `isinstance` that type checkers understand."""
+    return isinstance(type, VectorType)
+
+
+def is_integer(type: Attribute) -> TypeIs[IntegerType[int, Signedness]]:
+    """Whether `type` is a scalar integer (or boolean), likewise."""
+    return isinstance(type, IntegerType)
+
+
 def is_element_type(type: Attribute) -> bool:
     """Whether `type` can be one lane of a data value."""
-    if isinstance(type, IntegerType):
+    if is_integer(type):
         return type.width.data in _INTEGER_WIDTHS
     return isinstance(type, _ELEMENT_CLASSES)
 
 
 def element_type_of(type: Attribute) -> Attribute:
     """The lane type of a scalar or vector type."""
-    return type.element_type if isinstance(type, VectorType) else type
+    return type.element_type if is_vector(type) else type
 
 
 def width_of(type: Attribute) -> int:
     """Number of lanes: 1 for scalars."""
-    return type.shape.data[0].data if isinstance(type, VectorType) else 1
+    return type.shape.data[0].data if is_vector(type) else 1
 
 
 @cache
@@ -118,7 +129,7 @@ def is_float(type: Attribute) -> bool:
 def is_unsigned(type: Attribute) -> bool:
     """Whether the lanes of `type` are unsigned integers (or booleans)."""
     element = element_type_of(type)
-    return isinstance(element, IntegerType) and (
+    return is_integer(element) and (
         element.signedness.data is Signedness.UNSIGNED or element.width.data == 1
     )
 
@@ -126,7 +137,7 @@ def is_unsigned(type: Attribute) -> bool:
 def bits_of(type: Attribute) -> int:
     """Bits of one lane; booleans count 1, `index` 64."""
     element = element_type_of(type)
-    if isinstance(element, IntegerType):
+    if is_integer(element):
         return element.width.data
     if isinstance(element, IndexType):
         return 64

@@ -22,14 +22,18 @@ def _matmul(_: nn.MatmulOp, __: Environment, lhs: Array, rhs: Array) -> Array:
 
 
 @REFERENCES.implements(nn.PackOp)
-def _pack(op: nn.PackOp, _: Environment, x: Array) -> Array:
+def _pack(op: nn.PackOp, env: Environment, x: Array) -> Array:
     panel, groups = op.panel.value.data, op.groups.value.data
-    columns = x.shape[-1] // groups
-    matrix = x.reshape(-1, groups, columns)
-    padding = -columns % panel
-    matrix = np.pad(matrix, ((0, 0), (0, 0), (0, padding)))
-    panels = matrix.reshape(-1, groups, (columns + padding) // panel, panel)
-    return np.ascontiguousarray(panels.transpose(1, 2, 0, 3))
+    matrix = x.reshape(-1, groups, x.shape[-1] // groups)
+    whole, tail = divmod(matrix.shape[-1], panel)
+    # Written in place: packed weights can be as large as all other memory.
+    result = np.empty(env.shape_of(op.result, op), x.dtype)
+    cut = matrix[:, :, : whole * panel].reshape(len(matrix), groups, whole, panel)
+    result[:, :whole] = cut.transpose(1, 2, 0, 3)
+    if tail:
+        result[:, whole, :, :tail] = matrix[:, :, -tail:].transpose(1, 0, 2)
+        result[:, whole, :, tail:] = 0
+    return result
 
 
 @REFERENCES.implements(nn.UnpackOp)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from xdsl.dialects import llvm
 from xdsl.dialects.builtin import (
@@ -33,7 +33,14 @@ from xdsl.dialects.builtin import (
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 
 from nnc.dialects import llvmx
-from nnc.dialects.simd.types import PtrType, bits_of, is_float, width_of
+from nnc.dialects.simd.types import (
+    PtrType,
+    bits_of,
+    is_float,
+    is_integer,
+    is_vector,
+    width_of,
+)
 from nnc.target import Target
 
 PTR = llvm.LLVMPointerType()
@@ -55,9 +62,9 @@ def llvm_type(type: Attribute) -> Attribute:
     bf16 becomes `i16`, its bits: given LLVM's own type for it, code generation calls
     compiler-runtime functions even for moves.
     """
-    if isinstance(type, VectorType):
+    if is_vector(type):
         return VectorType(llvm_type(type.element_type), type.shape)
-    if isinstance(type, IntegerType):
+    if is_integer(type):
         return IntegerType(type.width.data)
     if isinstance(type, IndexType):
         return i64
@@ -71,7 +78,7 @@ def llvm_type(type: Attribute) -> Attribute:
 @cache
 def like(type: Attribute, element: Attribute) -> Attribute:
     """`element` with as many lanes as `type` has."""
-    return VectorType(element, type.shape) if isinstance(type, VectorType) else element
+    return VectorType(element, type.shape) if is_vector(type) else element
 
 
 @cache
@@ -84,11 +91,16 @@ def _i64_attr(value: int) -> IntegerAttr[IntegerType]:
     return IntegerAttr(value, i64)
 
 
+def _dense(type: VectorType[Attribute], values: tuple[float, ...]) -> Attribute:
+    # Which overload fits depends on the element type.
+    return DenseIntOrFPElementsAttr.from_list(cast(Any, type), values)
+
+
 @cache
 def _constant_attr(value: float, type: Attribute) -> Attribute:
-    if isinstance(type, VectorType):
-        return DenseIntOrFPElementsAttr.from_list(type, (value,))
-    if isinstance(type, IntegerType):
+    if is_vector(type):
+        return _dense(type, (value,))
+    if is_integer(type):
         return IntegerAttr(int(value), type, truncate_bits=True)
     assert isinstance(type, AnyFloat)
     return FloatAttr(value, type)
@@ -96,7 +108,7 @@ def _constant_attr(value: float, type: Attribute) -> Attribute:
 
 @cache
 def _suffix(type: Attribute) -> str:
-    if isinstance(type, VectorType):
+    if is_vector(type):
         return f"v{width_of(type)}{_suffix(type.element_type)}"
     if isinstance(type, llvm.LLVMPointerType):
         return "p0"
@@ -198,7 +210,7 @@ class Builder:
         type = VectorType(element, (len(values),))
         known = self.constants.get((values, type))
         if known is None:
-            attr = DenseIntOrFPElementsAttr.from_list(type, values)
+            attr = _dense(type, values)
             known = self.hoist(
                 llvm.ConstantOp.create(properties={"value": attr}, result_types=(type,))
             )
@@ -401,7 +413,7 @@ class Builder:
 
     def extract_lane(self, vector: SSAValue, lane: int) -> SSAValue:
         """One lane as a scalar."""
-        assert isinstance(vector.type, VectorType)
+        assert is_vector(vector.type)
         return self.insert(
             llvmx.ExtractElementOp.create(
                 operands=(vector,),
@@ -412,7 +424,7 @@ class Builder:
 
     def shuffle(self, a: SSAValue, b: SSAValue, lanes: tuple[int, ...]) -> SSAValue:
         """Lanes picked from the concatenation of two vectors."""
-        assert isinstance(a.type, VectorType)
+        assert is_vector(a.type)
         return self.insert(
             llvm.ShuffleVectorOp.create(
                 operands=(a, b),
@@ -559,5 +571,5 @@ def float_value(value: SSAValue) -> float | None:
     if isinstance(owner.value, FloatAttr):
         return owner.value.value.data
     if isinstance(owner.value, DenseIntOrFPElementsAttr) and is_float(value.type):
-        return float(owner.value.get_values()[0])
+        return float(cast(float, owner.value.get_values()[0]))
     return None

@@ -15,7 +15,6 @@ from xdsl.dialects.builtin import (
     FloatAttr,
     IntegerAttr,
     IntegerType,
-    VectorType,
     f32,
     f64,
     i1,
@@ -26,7 +25,8 @@ from xdsl.ir import Attribute, Operation, SSAValue
 
 from nnc.dialects import llvmx, simd
 from nnc.dialects.simd import CmpPredicate, ReduceKind
-from nnc.dialects.simd.types import bits_of, is_float, is_unsigned, width_of
+from nnc.dialects.simd.base import BinaryOp, UnaryOp
+from nnc.dialects.simd.types import bits_of, is_float, is_unsigned, is_vector, width_of
 from nnc.lowering.convert_simd_to_llvm import casts, libm, math, trigonometry
 from nnc.lowering.convert_simd_to_llvm.builder import (
     Builder,
@@ -61,9 +61,7 @@ def _widened(lw: KernelLowering, value: SSAValue) -> SSAValue:
 
 
 def _float_unary(fn: FloatFn) -> Converter:
-    def convert(
-        lw: KernelLowering, op: simd.compute.UnaryOp | simd.compute.FloatUnaryOp
-    ) -> None:
+    def convert(lw: KernelLowering, op: UnaryOp) -> None:
         x = lw.value(op.value)
         lw.define(op.result, in_float(lw.b, fn, op.value.type, x))
 
@@ -209,7 +207,7 @@ def _fma(b: Builder, x: SSAValue, y: SSAValue, z: SSAValue) -> SSAValue:
 
 
 def _arithmetic(float_fn: FloatFn, int_op: type[Operation]) -> Converter:
-    def convert(lw: KernelLowering, op: simd.compute.BinaryOp) -> None:
+    def convert(lw: KernelLowering, op: BinaryOp) -> None:
         x, y = lw.value(op.lhs), lw.value(op.rhs)
         if is_float(op.lhs.type):
             new = in_float(lw.b, float_fn, op.lhs.type, x, y)
@@ -221,7 +219,7 @@ def _arithmetic(float_fn: FloatFn, int_op: type[Operation]) -> Converter:
 
 
 def _bitwise(int_op: type[Operation]) -> Converter:
-    def convert(lw: KernelLowering, op: simd.compute.IntBinaryOp) -> None:
+    def convert(lw: KernelLowering, op: BinaryOp) -> None:
         lw.define(op.result, lw.b.binary(int_op, lw.value(op.lhs), lw.value(op.rhs)))
 
     return convert
@@ -240,7 +238,7 @@ def divide_ints(
         minus_one = b.icmp("eq", y, b.constant(-1, x.type))
         unusable = b.or_(unusable, minus_one)
     divisor = b.select(unusable, one, y)
-    if isinstance(x.type, VectorType) and bits <= 32:
+    if is_vector(x.type) and bits <= 32:
         # No vector unit divides integers; a float quotient of twice as many bits,
         # truncated, is exact.
         wide = like(x.type, f32 if bits <= 16 else f64)

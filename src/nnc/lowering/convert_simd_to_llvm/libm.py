@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from xdsl.dialects.builtin import VectorType
 from xdsl.ir import SSAValue
 
-from nnc.dialects.simd.types import bits_of, element_type_of, width_of
+from nnc.dialects.simd.types import bits_of, element_type_of, is_vector, width_of
 from nnc.lowering.convert_simd_to_llvm.builder import Builder
 
 _INTRINSICS = frozenset(
@@ -30,7 +29,7 @@ def call(b: Builder, name: str, *args: SSAValue) -> SSAValue:
         return b.intrinsic(f"llvm.{name}", args, type)
     element = element_type_of(type)
     symbol = name + ("f" if bits_of(type) == 32 else "")
-    if not isinstance(type, VectorType):
+    if not is_vector(type):
         return b.call(symbol, args, element)
     result = b.undef(type)
     for lane in range(width_of(type)):

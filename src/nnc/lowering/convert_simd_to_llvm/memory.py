@@ -9,11 +9,17 @@ getelementptr, all accesses assume element alignment only.
 from __future__ import annotations
 
 from xdsl.dialects import llvm
-from xdsl.dialects.builtin import IntegerType, VectorType, i1, i8, i32, i64
+from xdsl.dialects.builtin import IntegerType, i1, i8, i32, i64
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from nnc.dialects import llvmx, simd
-from nnc.dialects.simd.types import bits_of, is_float, storage_bytes, width_of
+from nnc.dialects.simd.types import (
+    bits_of,
+    is_float,
+    is_vector,
+    storage_bytes,
+    width_of,
+)
 from nnc.lowering.convert_simd_to_llvm.builder import (
     PTR,
     Builder,
@@ -60,7 +66,7 @@ def to_memory(b: Builder, value: SSAValue) -> SSAValue:
 def masked_load(b: Builder, ptr: SSAValue, type: Attribute, mask: SSAValue) -> SSAValue:
     """Load the lanes that are on; the others are zero and not touched."""
     zero = b.constant(0.0 if is_float(type) else 0, type)
-    if isinstance(type, VectorType):
+    if is_vector(type):
         alignment = b.constant(storage_bytes(type), i32)
         return b.intrinsic(
             "llvm.masked.load", (ptr, alignment, mask, zero), type, (type, PTR)
@@ -75,7 +81,7 @@ def masked_load(b: Builder, ptr: SSAValue, type: Attribute, mask: SSAValue) -> S
 
 def masked_store(b: Builder, value: SSAValue, ptr: SSAValue, mask: SSAValue) -> None:
     """Store the lanes that are on."""
-    if isinstance(value.type, VectorType):
+    if is_vector(value.type):
         alignment = b.constant(storage_bytes(value.type), i32)
         b.intrinsic(
             "llvm.masked.store", (value, ptr, alignment, mask), None, (value.type, PTR)
@@ -147,7 +153,7 @@ def _lane_indices(b: Builder, stride: SSAValue, width: int) -> SSAValue:
     lanes = tuple(range(width))
     known = int_value(stride)
     if known is not None:
-        return b.vector_constant(tuple(l * known for l in lanes), i64)
+        return b.vector_constant(tuple(lane * known for lane in lanes), i64)
     iota = b.vector_constant(lanes, i64)
     return b.binary(llvm.MulOp, iota, b.splat(stride, width))
 
@@ -199,7 +205,7 @@ def convert_mask(lw: KernelLowering, op: simd.MaskOp) -> None:
         return
     known = int_value(count)
     if known is not None:
-        lanes = tuple(int(l < known) for l in range(width))
+        lanes = tuple(int(lane < known) for lane in range(width))
         lw.define(op.result, b.vector_constant(lanes, i1))
         return
     element = i32 if width <= 16 else IntegerType(16)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Final
 
 from xdsl.dialects import llvm
-from xdsl.dialects.builtin import VectorType, f64, i1, i32
+from xdsl.dialects.builtin import f64, i1, i32
 from xdsl.ir import SSAValue
 
+from nnc.dialects.simd.types import is_vector
 from nnc.lowering.convert_simd_to_llvm import libm
 from nnc.lowering.convert_simd_to_llvm.builder import Builder, like
 from nnc.lowering.convert_simd_to_llvm.math import copysign, f32_or_libm, polynomial
@@ -77,7 +78,7 @@ def _with_fallback(b: Builder, x: SSAValue, fast: SSAValue, name: str) -> SSAVal
     """`fast`, unless some lane is too large (or NaN): then the C library for all."""
     usable = b.fcmp("olt", b.fabs(x), b.constant(_REDUCE_BELOW, x.type))
     every = usable
-    if isinstance(x.type, VectorType):
+    if is_vector(x.type):
         every = b.intrinsic("llvm.vector.reduce.and", (usable,), i1, (usable.type,))
     slow_block, merge = b.new_block(), b.new_block([x.type])
     b.cond_br(every, merge, (fast,), slow_block, ())

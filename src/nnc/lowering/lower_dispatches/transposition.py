@@ -28,7 +28,7 @@ from nnc.lowering.lower_dispatches.expressions import (
 from nnc.lowering.lower_dispatches.index import Index, simplified
 from nnc.lowering.lower_dispatches.kernel_builder import KernelBuilder
 from nnc.lowering.lower_dispatches.loops import Space
-from nnc.lowering.lower_dispatches.stores import Store
+from nnc.lowering.lower_dispatches.stores import Store, store_element
 from nnc.symbolic import Dim, DimLike, ceildiv
 
 MAX_TILE = 16
@@ -141,10 +141,29 @@ class TransposingLoops:
             return []
 
         def part() -> list[SSAValue]:
-            self._tile(tile, counts)
+            if self.kb.target.has_masks:
+                self._tile(tile, counts)
+            else:
+                self._single_elements(tile, counts)
             return []
 
         self.kb.choose(fits, whole, part)
+
+    def _single_elements(
+        self, tile: Mapping[Axis, Index], counts: tuple[Index, Index]
+    ) -> None:
+        """A part of a tile, element by element."""
+        kb, plan = self.kb, self.plan
+        with kb.loop(0, counts[0]) as r, kb.loop(0, counts[1]) as c:
+            axes = {
+                **tile,
+                plan.row: tile[plan.row] + r,
+                plan.lane: tile[plan.lane] + c,
+            }
+            emitter = Emitter(kb, axes)
+            values = [emitter.value(s.node) for s in self.stores]
+            for store, value in zip(self.stores, values, strict=True):
+                store_element(emitter, store, value)
 
     def _fits(self, first: Index, extent: DimLike) -> SSAValue | bool:
         if Dim.of(extent) % self.width == 0:

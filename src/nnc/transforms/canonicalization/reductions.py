@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 from xdsl.ir import SSAValue
 
+from nnc.dialects.nn.base import ints
+from nnc.dialects.nn.conv import CHANNELS_FIRST, CHANNELS_LAST, ConvOp
 from nnc.dialects.nn.elementwise import MulOp
 from nnc.dialects.nn.linear import MatmulOp
-from nnc.dialects.nn.movement import BroadcastOp, ReshapeOp
+from nnc.dialects.nn.movement import BroadcastOp, PadOp, ReshapeOp
 from nnc.dialects.nn.reduction import ArgReduceOp, ReduceKind, ReduceOp
 from nnc.dialects.nn.types import dims_of, element_type_of, is_float, rank_of
 from nnc.transforms.worklist import PatternContext, PatternTable
@@ -106,12 +108,42 @@ def scale_after_matmul(op: MatmulOp, ctx: PatternContext) -> SSAValue | None:
     return None
 
 
+def pad_in_conv(op: ConvOp, ctx: PatternContext) -> SSAValue | None:
+    """`conv(pad %x)` with zeros around the spatial axes → `conv {padding}`."""
+    inner = op.input.owner
+    if not isinstance(inner, PadOp) or inner.mode.data != "constant":
+        return None
+    if inner.value is not None:
+        splat = ctx.splat(inner.value)
+        if splat is None or splat != 0:
+            return None
+    low, high = inner.low.dims, inner.high.dims
+    others = [a for a in range(len(low)) if a not in op.spatial_axes]
+    if any(low[a] != 0 or high[a] != 0 for a in others):
+        return None
+    amounts = [
+        *(low[a] + p for a, p in zip(op.spatial_axes, op.low_padding, strict=True)),
+        *(high[a] + p for a, p in zip(op.spatial_axes, op.high_padding, strict=True)),
+    ]
+    conv = ConvOp(
+        inner.operand,
+        op.filter,
+        strides=ints(op.strides),
+        dilations=ints(op.dilations),
+        padding=amounts,
+        groups=op.groups.value.data,
+        layout=CHANNELS_LAST if op.channels_last else CHANNELS_FIRST,
+    )
+    return ctx.add(conv).result
+
+
 def kind_of(op: ReduceOp) -> ReduceKind:
     """The kind of a reduction, as its builder takes it."""
     return op.kind.data  # pyright: ignore[reportReturnType]
 
 
 PATTERNS: PatternTable = {
+    ConvOp: (pad_in_conv,),
     ReduceOp: (keep_reduced_dims, drop_unit_axes, merge_reductions),
     ArgReduceOp: (keep_arg_reduced_dim,),
     MatmulOp: (drop_unit_batch_of_rhs, drop_broadcast_of_rhs, scale_after_matmul),

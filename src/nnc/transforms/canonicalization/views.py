@@ -111,6 +111,18 @@ def normalize_view_chain(
     return value
 
 
+def split_before_transpose(op: ReshapeOp, ctx: PatternContext) -> SSAValue | None:
+    """`reshape(transpose %x)` that only splits axes → `transpose(reshape %x)`."""
+    inner = op.operand.owner
+    if not isinstance(inner, TransposeOp):
+        return None
+    axis_map = _axis_map(inner.operand, [op, inner])
+    if axis_map is None or any(len(axis) != 1 for axis in axis_map.axes):
+        return None
+    split = ctx.add(ReshapeOp(inner.operand, axis_map.source_dims)).result
+    return ctx.add(TransposeOp(split, axis_map.permutation)).result
+
+
 def _axis_map(root: SSAValue, chain: list[ReshapeOp | TransposeOp]) -> AxisMap | None:
     """What `chain` (last op first) does to the axes of `root`, if that is known."""
     axis_map = AxisMap(dims_of(root))
@@ -366,6 +378,7 @@ PATTERNS: PatternTable = {
         drop_view_without_effect,
         merge_reshapes,
         normalize_view_chain,
+        split_before_transpose,
         reshape_of_repetition,
     ),
     BroadcastOp: (

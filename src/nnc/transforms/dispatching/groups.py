@@ -66,9 +66,28 @@ class Group:
     """Whether all ops (but the reductions) are elementwise."""
 
     @property
+    def is_prologue(self) -> bool:
+        """Whether a row program may still take over the group."""
+        return self.kind is DispatchKind.POINTWISE and self.is_elementwise
+
+    @property
     def shapes(self) -> tuple[Dims, ...]:
         """The shapes that members may have."""
         return (self.dims, self.reduced) if self.reduced else (self.dims,)
+
+
+def feeds_only_reductions(op: Operation, depth: int = 4) -> bool:
+    """Whether all that `op` computes goes to `nn.reduce`, past elementwise ops."""
+    users = {use.operation for result in op.results for use in result.uses}
+    return bool(users) and all(
+        isinstance(user, ReduceOp)
+        or (
+            type(user) in ELEMENTWISE
+            and depth
+            and feeds_only_reductions(user, depth - 1)
+        )
+        for user in users
+    )
 
 
 @dataclass
@@ -170,6 +189,9 @@ class Grouping:
 
     def place_elementwise(self, op: Operation) -> None:
         groups = self.candidates(op)
+        if feeds_only_reductions(op):
+            # The row program that reduces it computes it best.
+            groups = [g for g in groups if g.kind is DispatchKind.ROWS or g.is_prologue]
         for group in groups:
             reason = self.why_not(op, group)
             if reason is None:
@@ -291,12 +313,12 @@ class Grouping:
             return False
         if group.kind is DispatchKind.ROWS:
             return group.axes == tuple(axes)
-        return group.kind is DispatchKind.POINTWISE and group.is_elementwise
+        return group.is_prologue
 
     # ---- merging
 
     def try_merge(self, small: Group, into: Group) -> None:
-        """Merge a pointwise group into the one that reads it, where that is possible."""
+        """Merge a pointwise group into the one that reads it, where that is fine."""
         is_fitting = (
             small.kind is DispatchKind.POINTWISE
             and (small.is_elementwise or into.kind is DispatchKind.POINTWISE)

@@ -13,6 +13,8 @@ func.func @memory() {
   %c = rt.constant dense<1.0> : tensor<f32>
   // CHECK: rt.view %{{.*}} {loc_name = "slice", offset = #nn.shape<80>} : !rt.buffer<f32, #nn.shape<N, 64>, #nn.shape<80, 1>> -> !rt.buffer<f32, #nn.shape<N - 1, 32>, #nn.shape<80, -2>>
   %v = rt.view %a {offset = #nn.shape<80>, loc_name = "slice"} : !rt.buffer<f32, #nn.shape<N, 64>, #nn.shape<80, 1>> -> !rt.buffer<f32, #nn.shape<N - 1, 32>, #nn.shape<80, -2>>
+  // CHECK: rt.view %{{.*}} {offset = #nn.shape<-N + 4>}
+  %u = rt.view %a {offset = #nn.shape<-N + 4>} : !rt.buffer<f32, #nn.shape<N, 64>, #nn.shape<80, 1>> -> !rt.buffer<f32, #nn.shape<N>, #nn.shape<-1>>
   func.return
 }
 

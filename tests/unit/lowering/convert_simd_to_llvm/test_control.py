@@ -21,8 +21,10 @@ from nnc.lowering.finalize_kernel_abi import FinalizeKernelAbiPass
 from nnc.target import Target
 from nnc.testing_kernels import (
     INDEX,
+    Array,
     KernelWriter,
     NativeKernels,
+    Slot,
     compile_kernels,
     kernel,
 )
@@ -30,7 +32,7 @@ from nnc.testing_kernels import (
 WORDS = simd.PtrType(i64)
 
 
-def run(function: FuncOp, *slots: object, state: np.ndarray | None = None) -> list:
+def run(function: FuncOp, *slots: Slot, state: Array | None = None) -> list[Array]:
     code = compile_kernels([function], resolve_target("generic"))
     with NativeKernels(code) as kernels:
         return kernels.run(function.sym_name.data, list(slots), state=state)
@@ -46,6 +48,10 @@ def llvm_ops(function: FuncOp) -> list[type[Operation]]:
     return [type(op) for op in converted.walk() if not isinstance(op, inline)][1:]
 
 
+def nothing(w: KernelWriter, *args: SSAValue) -> None:
+    pass
+
+
 def store_index(w: KernelWriter, value: SSAValue, out: SSAValue, at: int) -> None:
     word = w(simd.CastOp(value, i64))
     w.do(simd.StoreOp(word, out, w.index(at)))
@@ -57,7 +63,8 @@ def loop_sum(w: KernelWriter, *bounds: SSAValue) -> SSAValue:
     inner = KernelWriter(block)
     twice = inner(arith.MuliOp(block.args[1], inner.index(2)))
     inner.do(scf.YieldOp(inner(arith.AddiOp(twice, block.args[0]))))
-    return w(scf.ForOp(*bounds, [w.index(7)], Region(block)))
+    start, stop, step = bounds
+    return w(scf.ForOp(start, stop, step, [w.index(7)], Region(block)))
 
 
 @pytest.mark.parametrize(
@@ -305,7 +312,7 @@ def test_foreign_op_in_a_kernel_is_an_internal_error() -> None:
 
 def test_pass_leaves_other_functions_alone_and_runs_twice() -> None:
     host = FuncOp("main", ([IntegerType(32)], []))
-    module = ModuleOp([host, kernel("k", [INDEX], lambda w, n: None)])
+    module = ModuleOp([host, kernel("k", [INDEX], nothing)])
     once = ConvertSimdToLlvmPass(target="avx2")
     once.apply(Context(), module)
     text = str(module)

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,7 @@ from xdsl.ir import Attribute, Operation, SSAValue
 from nnc.backend.cross import QemuProgram, missing_tools
 from nnc.backend.host import missing_features, resolve_target
 from nnc.dialects import simd
+from nnc.dialects.simd.base import BinaryOp, UnaryOp
 from nnc.target import Target
 from nnc.testing_kernels import (
     INDEX,
@@ -35,7 +37,8 @@ from nnc.testing_kernels import (
     kernel,
 )
 
-Array = npt.NDArray[np.generic]
+# Integers and floats of many dtypes go through the same functions.
+Array = npt.NDArray[Any]
 
 F16, BF16 = Float16Type(), BFloat16Type()
 I1 = IntegerType(1)
@@ -96,8 +99,32 @@ def samples(type: Attribute, rng: np.random.Generator, count: int) -> Array:
         mixed[: len(edge)] = edge
         return rng.permutation(mixed)
     edge = np.array(
-        [0.0, -0.0, 1, -1, 0.5, -0.5, 1.5, 2.5, -2.5, 3.25, np.inf, -np.inf, np.nan]
-        + [1e-40, -1e-40, 1e-30, 1e30, -1e30, 100.5, 6e-6, 65504.0, 1e9, -3e9, 2.0**63]
+        [
+            0.0,
+            -0.0,
+            1,
+            -1,
+            0.5,
+            -0.5,
+            1.5,
+            2.5,
+            -2.5,
+            3.25,
+            np.inf,
+            -np.inf,
+            np.nan,
+            1e-40,
+            -1e-40,
+            1e-30,
+            1e30,
+            -1e30,
+            100.5,
+            6e-06,
+            65504.0,
+            1000000000.0,
+            -3000000000.0,
+            2.0**63,
+        ]
     )
     scale = 10.0 ** rng.uniform(-3, 2, count)
     mixed = rng.standard_normal(count) * scale
@@ -232,7 +259,7 @@ def small_exponents(arrays: list[Array]) -> list[Array]:
 
 
 # Op, meaning, ulp allowed in f32 on targets without fused multiply-add.
-_FLOAT_UNARY: list[tuple[type, Callable[..., Array], float]] = [
+_FLOAT_UNARY: list[tuple[type[UnaryOp], Callable[[Array], Array], float]] = [
     (simd.SqrtOp, np.sqrt, 0.5),
     (simd.RsqrtOp, lambda x: 1 / np.sqrt(x), 1.5),
     (simd.ReciprocalOp, lambda x: 1 / x, 0.5),
@@ -263,21 +290,25 @@ _FLOAT_UNARY: list[tuple[type, Callable[..., Array], float]] = [
 
 
 def _unary(
-    op: type, meaning: Callable[..., Array], t: Attribute, ulp: float = 0.5
+    op: type[UnaryOp], meaning: Callable[[Array], Array], t: Attribute, ulp: float = 0.5
 ) -> Case:
     name = f"{op.name.removeprefix('simd.')}_{t}"
     return Case(name, (t,), t, op, meaning, ulp)
 
 
 def _binary(
-    op: type,
-    meaning: Callable[..., Array],
+    op: type[BinaryOp],
+    meaning: Callable[[Array, Array], Array],
     t: Attribute,
     ulp: float = 0.5,
     domain: Callable[[list[Array]], list[Array]] = lambda arrays: arrays,
 ) -> Case:
     name = f"{op.name.removeprefix('simd.')}_{t}"
     return Case(name, (t, t), t, op, meaning, ulp, domain)
+
+
+def _multiply_add(a: Array, b: Array, c: Array) -> Array:
+    return a * b + c
 
 
 def all_cases() -> list[Case]:
@@ -360,7 +391,7 @@ def all_cases() -> list[Case]:
             (f32, f32, f32),
             f32,
             simd.FmaOp,
-            lambda a, b, c: a * b + c,
+            _multiply_add,
             1.0,
             lambda arrays: [np.abs(a) for a in arrays],
         )

@@ -7,7 +7,7 @@ cases prove that lanes which are off are not touched.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -58,7 +58,7 @@ Runner = Callable[[FuncOp, list[Slot]], list[Array]]
 @pytest.fixture(
     params=["generic:1", "generic:4", "avx2:8", "avx512:16", "avx512:8", "neon:4"]
 )
-def machine(request: pytest.FixtureRequest) -> Iterator[tuple[int, Runner]]:
+def machine(request: pytest.FixtureRequest) -> tuple[int, Runner]:
     """A vector width, and a function that runs one kernel of that machine."""
     name, _, width = request.param.partition(":")
     target = resolve_target(name)
@@ -75,7 +75,7 @@ def machine(request: pytest.FixtureRequest) -> Iterator[tuple[int, Runner]]:
                 return program.run(symbol, slots)
         return NativeKernels(code).run(symbol, slots)
 
-    yield int(width), run
+    return int(width), run
 
 
 def numbers(type: Attribute, count: int) -> Array:

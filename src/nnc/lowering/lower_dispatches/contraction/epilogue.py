@@ -1,4 +1,5 @@
-"""What happens to accumulators: the elementwise ops after the anchor, and stores.
+"""
+What happens to accumulators: the elementwise ops after the anchor, and stores.
 
 A value of the epilogue is computed for one vector of one row at a time. Operands that
 do not change from row to row (biases, scales) are read once for a panel of columns.

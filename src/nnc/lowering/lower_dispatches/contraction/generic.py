@@ -1,4 +1,5 @@
-"""Contractions that the register tile cannot do: integers, and unusual views.
+"""
+Contractions that the register tile cannot do: integers, and unusual views.
 
 One result element (or a vector of neighbours) at a time: loops over the products, and
 the epilogue on the sum. Right for everything, fast for nothing.

@@ -1,4 +1,5 @@
-"""The loops of a contraction kernel around its register tiles.
+"""
+The loops of a contraction kernel around its register tiles.
 
     for q in panels of all batches:           # the columns of B that stay in cache
       for r in row tiles of all outer rows:   # A streams
@@ -311,7 +312,8 @@ class ContractionLoops:
         height: int,
         in_registers: bool,
     ) -> None:
-        """A tile of a fixed height; without a register epilogue, its accumulators are
+        """
+        A tile of a fixed height; without a register epilogue, its accumulators are
         left in scratch memory, and the epilogue follows if no other height exists."""
         accumulators = self._contract(panel, axes, row, height)
         if in_registers:

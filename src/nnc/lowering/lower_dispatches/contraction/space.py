@@ -1,4 +1,5 @@
-"""The iteration space of a contraction: axes with the strides of everything along them.
+"""
+The iteration space of a contraction: axes with the strides of everything along them.
 
 A matmul and a convolution differ only here. Both become *batch* axes (B changes),
 *row* axes (it does not), one *column* axis and *reduction* axes. Neighbouring axes
@@ -123,7 +124,8 @@ class _LogicalAxis:
 def contraction_space(
     form: DispatchForm, buffers: Sequence[BufferType]
 ) -> Space | None:
-    """The space of a contraction whose inputs, then outputs are `buffers`.
+    """
+    The space of a contraction whose inputs, then outputs are `buffers`.
 
     None if an operand cannot be read through steps; such dispatches are rare.
     """

@@ -1,4 +1,5 @@
-"""Strided views whose axes may consist of several strides.
+"""
+Strided views whose axes may consist of several strides.
 
 The columns of `reshape(transpose(x, [0, 2, 1, 3]), [B, S, H * D])` step by 1 within a
 head and by `S * D` from head to head: no single stride describes that axis, two *steps*
@@ -54,7 +55,8 @@ def merged(steps: Sequence[Step]) -> Steps:
 
 
 def regrouped(steps: Sequence[Step], dims: Sequence[Dim]) -> tuple[Steps, ...] | None:
-    """The steps shared out to axes of size `dims`, in row-major order.
+    """
+    The steps shared out to axes of size `dims`, in row-major order.
 
     None if a boundary between axes falls inside of something that is no step and cannot
     be split.

@@ -72,7 +72,8 @@ def compile_dispatch(
     strides: Mapping[int, Sequence[DimLike]] | None = None,
     output_strides: Sequence[Strides] | None = None,
 ) -> Compiled:
-    """Machine code of the dispatch `body` on tensors of `types`.
+    """
+    Machine code of the dispatch `body` on tensors of `types`.
 
     `strides` gives those of some inputs; other buffers are contiguous.
     """

@@ -72,8 +72,11 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("is_packed", [True, False], ids=["packed", "plain"])
-@pytest.mark.parametrize("is_dynamic", [False, True], ids=["static", "dynamic"])
+@pytest.mark.parametrize(
+    ("is_dynamic", "is_packed"),
+    [(False, True), (True, False)],
+    ids=["static packed", "dynamic plain"],
+)
 @pytest.mark.parametrize(
     ("image", "kernel", "columns", "strides", "dilations", "groups"), CASES
 )

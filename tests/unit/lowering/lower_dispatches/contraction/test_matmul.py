@@ -21,12 +21,12 @@ Harness = Any
 M, N, K, B = (Dim.symbol(s) for s in "MNKB")
 
 
-@pytest.mark.parametrize("m", [0, 1, 2, 13, 14, 15, 33])
+@pytest.mark.parametrize("m", [0, 1, 13, 15, 33])
 @pytest.mark.parametrize("is_packed", [True, False], ids=["packed", "plain"])
 def test_matmul_bias_relu_any_size_exact(
     harness: Harness, target: Target, m: int, is_packed: bool
 ) -> None:
-    for k, n in [(1, 1), (3, 31), (17, 16), (2, 33), (5, 72), (9, 100), (4, 15)]:
+    for k, n in [(1, 1), (3, 31), (17, 16), (5, 72), (9, 101)]:
         weights = harness.Weights(target, (k, n))
 
         def body(a: SSAValue, b: SSAValue, bias: SSAValue) -> SSAValue:
@@ -137,30 +137,36 @@ def test_matmul_unknown_rows_constant_weights(harness: Harness, target: Target) 
 def test_matmul_reads_a_through_views(
     harness: Harness, target: Target, form: str
 ) -> None:
-    strides: dict[int, list[int]] = {}
     m, k, n = 17, 9, 20
-    rows: Dim | int = m
     a = harness.numbers(0, m, k)
-    stored = a
+    stored, dims, strides = a, [m, k], None
     match form:
-        case "transposed" | "transposed_dynamic":
-            rows = M if form == "transposed_dynamic" else m
-            stored, a_type = a.T, tensor_type(f32, [k, rows])
-            view = lambda x: TransposeOp(x, [1, 0]).result
+        case "transposed":
+            stored, dims = a.T, [k, m]
+        case "transposed_dynamic":
+            stored, dims = a.T, [k, M]
         case "sliced":
-            stored = harness.numbers(3, 40, 30)
+            stored, dims = harness.numbers(3, 40, 30), [40, 30]
             a = stored[3:37:2, 5:14]
-            a_type = tensor_type(f32, [40, 30])
-            view = lambda x: SliceOp(x, [3, 5], [m, k], [2, 1]).result
         case "reversed":
-            stored, a_type = a[::-1, ::-1], tensor_type(f32, [m, k])
-            view = lambda x: SliceOp(x, [m - 1, k - 1], [m, k], [-1, -1]).result
+            stored = a[::-1, ::-1]
         case _:
-            strides[0], a_type, view = [k + 7, 1], tensor_type(f32, [m, k]), lambda x: x
-    types = [a_type, tensor_type(f32, [k, n])]
-    kernel = harness.compile(
-        target, types, lambda x, b: harness.matmul(view(x), b), strides
-    )
+            strides = {0: [k + 7, 1]}
+
+    def body(x: SSAValue, b: SSAValue) -> SSAValue:
+        match form:
+            case "sliced":
+                x = SliceOp(x, [3, 5], [m, k], [2, 1]).result
+            case "reversed":
+                x = SliceOp(x, [m - 1, k - 1], [m, k], [-1, -1]).result
+            case "padded_rows":
+                pass
+            case _:
+                x = TransposeOp(x, [1, 0]).result
+        return harness.matmul(x, b)
+
+    types = [tensor_type(f32, dims), tensor_type(f32, [k, n])]
+    kernel = harness.compile(target, types, body, strides)
     b = harness.numbers(1, k, n)
     assert not kernel.is_generic
     np.testing.assert_array_equal(kernel.run([stored, b], {"M": m})[0], a @ b)
@@ -192,7 +198,7 @@ def test_matmul_reads_merged_heads_in_place(harness: Harness, target: Target) ->
 
 
 @pytest.mark.parametrize("is_packed", [True, False], ids=["packed", "plain"])
-@pytest.mark.parametrize("depth", [64, 48, 8, 5])
+@pytest.mark.parametrize("depth", [64, 48, 5])
 @pytest.mark.parametrize("rows", [7, M], ids=["static", "dynamic"])
 def test_matmul_writes_split_heads_in_place(
     harness: Harness, target: Target, depth: int, is_packed: bool, rows: Dim | int
