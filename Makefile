@@ -18,7 +18,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet 
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format typecheck filecheck unit docs-check models \
+.PHONY: help demo test lint format typecheck filecheck unit docs docs-check models \
 	hooks cross clean
 
 help: ## list the goals
@@ -45,6 +45,9 @@ filecheck: $(DEV_STAMP) ## lit over tests/filecheck
 
 unit: $(DEV_STAMP) $(MODELS_STAMP) cross ## pytest over tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+docs: $(DEV_STAMP) ## write the pages of docs/reference from the code
+	$(BIN)/python scripts/generate_reference.py
 
 docs-check: $(DEV_STAMP) ## the tests that hold the docs true
 	$(BIN)/python -m pytest tests/unit/docs tests/unit/test_conventions.py

@@ -15,7 +15,7 @@ import inspect
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
@@ -53,6 +53,7 @@ from xdsl.irdl import (
 from xdsl.passes import get_pass_option_infos
 
 from nnc import registry
+from nnc.dialects.nn.base import Elements, NnOp
 from nnc.frontends.onnx import registry as converters
 from nnc.pipelines import PIPELINES, PipelineOptions, steps
 
@@ -99,7 +100,8 @@ def doc_of(thing: object) -> str:
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """A Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
-    return [f"| {' | '.join(c.replace('|', chr(92) + '|') for c in r)} |" for r in lines]
+    escaped = ([cell.replace("|", "\\|") for cell in line] for line in lines)
+    return [f"| {' | '.join(line)} |" for line in escaped]
 
 
 def page(title: str, introduction: str, body: Sequence[str]) -> str:
@@ -124,6 +126,11 @@ _PLAIN_NAMES: Final[Mapping[type[Attribute], str]] = {
 
 _FLOATS: Final = frozenset(AnyFloat.__args__)
 
+VECTOR_OF: Final = "vector of "
+
+_SEGMENTS: Final = frozenset({"operandSegmentSizes", "resultSegmentSizes"})
+"""What the other properties and the operands already say."""
+
 
 def name_of(kind: type[Attribute]) -> str:
     """How the pages call a class of attributes or types."""
@@ -139,19 +146,17 @@ def alternatives(constraint: object) -> list[str]:
     match constraint:
         case RangeLengthConstraint(constraint=inner) | RangeOf(constr=inner):
             return alternatives(inner)
-        case VarConstraint(name=name, constraint=AnyAttr()):
+        case VarConstraint(name=name):
             return [f"`{name}`"]
-        case VarConstraint(name=name, constraint=inner):
-            return [f"`{name}`: {' or '.join(alternatives(inner))}"]
         case AnyOf(attr_constrs=parts):
-            return _joined([a for part in parts for a in alternatives(part)])
+            return list(dict.fromkeys(a for part in parts for a in alternatives(part)))
         case AllOf(attr_constrs=parts):
             return alternatives(parts[-1])
         case EqAttrConstraint(attr=attribute):
             return [str(attribute)]
         case ParamAttrConstraint(base_attr=base) if base is VectorType:
             inner = alternatives(constraint.param_constrs[0])
-            return [f"vector of {a}" for a in inner]
+            return [VECTOR_OF + a for a in inner]
         case ParamAttrConstraint(base_attr=base) if base is IntegerAttr:
             return alternatives(constraint.param_constrs[1])
         case ParamAttrConstraint(base_attr=base):
@@ -164,21 +169,36 @@ def alternatives(constraint: object) -> list[str]:
             raise TypeError(f"no words for the constraint {constraint}")
 
 
-def _joined(parts: list[str]) -> list[str]:
-    """Alternatives once each; a type and vectors of it in one word."""
-    parts = list(dict.fromkeys(parts))
-    for part in list(parts):
-        vector = f"vector of {part}"
-        if vector in parts:
-            parts[parts.index(part)] = f"{part} (scalar or vector)"
-            parts.remove(vector)
-    return parts
+def words(constraint: object) -> str:
+    """What a constraint accepts."""
+    parts = alternatives(constraint)
+    scalars = [part for part in parts if not part.startswith(VECTOR_OF)]
+    vectors = [part.removeprefix(VECTOR_OF) for part in parts if part not in scalars]
+    if not vectors:
+        return " or ".join(scalars)
+    others = [part for part in scalars if part not in vectors]
+    text = f"{' or '.join(vectors)}, scalar or vector"
+    return "; ".join([text, *others])
+
+
+def type_variables(definitions: Iterable[object]) -> dict[str, str]:
+    """The type variables of the constraints, and what they may stand for."""
+    result: dict[str, str] = {}
+    for definition in definitions:
+        constraint = getattr(definition, "constr", None)
+        while isinstance(constraint, RangeLengthConstraint | RangeOf):
+            inner = cast("RangeLengthConstraint[Attribute]", constraint)
+            constraint = getattr(inner, "constraint", getattr(inner, "constr", None))
+        if isinstance(constraint, VarConstraint):
+            variable = cast("VarConstraint[Attribute]", constraint)
+            result[variable.name] = words(variable.constraint)
+    return result
 
 
 def field_text(name: str, definition: object) -> str:
     """One operand, property or result."""
     constraint = getattr(definition, "constr", None)
-    kind = " or ".join(alternatives(constraint)) if constraint is not None else "region"
+    kind = words(constraint) if constraint is not None else "region"
     marks = ""
     if isinstance(definition, OptionalDef):
         marks = ", optional"
@@ -195,7 +215,10 @@ def op_lines(op: type[Operation]) -> list[str]:
     definition: OpDef = cast("type[IRDLOperation]", op).get_irdl_definition()
     groups: list[tuple[str, list[tuple[str, object]]]] = [
         ("Operands", list(definition.operands)),
-        ("Properties", list(definition.properties.items())),
+        (
+            "Properties",
+            [p for p in definition.properties.items() if p[0] not in _SEGMENTS],
+        ),
         ("Results", list(definition.results)),
         ("Regions", list(definition.regions)),
     ]
@@ -204,12 +227,16 @@ def op_lines(op: type[Operation]) -> list[str]:
         for title, entries in groups
         if entries
     ]
-    return [f"### `{op.name}`", "", doc_of(op), "", *fields, ""]
+    variables = type_variables(d for _, entries in groups for _, d in entries)
+    fields += [f"- `{name}`: {kind}" for name, kind in variables.items()]
+    if issubclass(op, NnOp) and op.ELEMENTS is not Elements.ANY:
+        fields.append(f"- Elements: {op.ELEMENTS.value}")
+    return [f"#### `{op.name}`", "", doc_of(op), "", *fields, ""]
 
 
 def attribute_lines(attribute: type[Attribute]) -> list[str]:
     """The section of one attribute or type."""
-    return [f"### `{name_of(attribute)}`", "", doc_of(attribute), ""]
+    return [f"#### `{name_of(attribute)}`", "", doc_of(attribute), ""]
 
 
 def dialects_page() -> str:
@@ -218,10 +245,10 @@ def dialects_page() -> str:
     for name in registry.DIALECTS:
         dialect = registry.load_dialect(name)
         where = import_module(registry.DIALECTS[name].partition(":")[0])
-        body += [f"# `{name}`", "", *_described(where)]
+        body += [f"## `{name}`", "", *_described(where)]
         kinds = sorted(dialect.attributes, key=lambda a: a.name)
         if kinds:
-            body += ["## Attributes and types", ""]
+            body += ["### Attributes and types", ""]
         for attribute in kinds:
             body += attribute_lines(attribute)
         groups: dict[ModuleType, list[type[Operation]]] = {}
@@ -230,13 +257,13 @@ def dialects_page() -> str:
         for module, ops in groups.items():
             if module is not where:
                 title = module.__name__.rpartition(".")[2].replace("_", " ")
-                body += [f"## {name}: {title}", "", *_described(module)]
+                body += [f"### {name}: {title}", "", *_described(module)]
             for op in ops:
                 body += op_lines(op)
     introduction = """
-Every op of nnc's own dialects: what it means, and what it takes and gives. `T` is one
-type that all operands and results marked so have. The number types, `func`, `scf`,
-`arith` and `llvm` are xDSL's.
+Every op of nnc's own dialects: what it means, and what it takes and gives. A letter
+such as `T` stands for one type, the same wherever an op names it. The number types,
+`func`, `scf`, `arith` and `llvm` are xDSL's.
 """
     return page("Dialects", introduction, body)
 
@@ -251,7 +278,7 @@ def _described(module: ModuleType) -> list[str]:
 
 def pass_lines(name: str) -> list[str]:
     """The section of one pass."""
-    # The module of the row holds the description, also where it only hands on the class.
+    # A package that only hands on the class holds the description.
     module = import_module(registry.PASSES[name].partition(":")[0])
     text = re.sub(rf"^(Pass )?`?{name}`?: (\w)", lambda m: m[2].upper(), doc_of(module))
     return [
@@ -267,8 +294,8 @@ def _position(name: str) -> str:
     if not places:
         return "In no pipeline."
     stages = dict.fromkeys(str(order[n - 1].stage) for n in places)
-    numbers = " and ".join(map(str, places))
-    return f"Stage {', '.join(stages)}; {numbers} of {len(order)} in nnc-default."
+    numbers = ", ".join(map(str, places))
+    return f"Stage {', '.join(stages)}; step {numbers} of {len(order)} of nnc-default."
 
 
 def _option_lines(name: str) -> list[str]:
@@ -277,8 +304,8 @@ def _option_lines(name: str) -> list[str]:
     rows = [
         [
             f"`{option.name.replace('_', '-')}`",
-            option.expected_type,
-            "required" if option.default is None else f"`{option.default}`",
+            option.expected_type.strip("'"),
+            "required" if option.default_value is None else f"`{option.default_value}`",
             docs[option.name],
         ]
         for option in get_pass_option_infos(pass_type)
@@ -337,7 +364,7 @@ def plain_function(convert: object) -> Callable[..., object]:
 
 
 def refusals(function: Callable[..., object]) -> list[str]:
-    """What a converter says that it does not support, itself or through its helpers."""
+    """The reasons for which a converter, or a helper of its, gives up."""
     module = module_of(function)
     known = {n.name: n for n in syntax(module).body if isinstance(n, ast.FunctionDef)}
     todo, seen, reasons = [function.__name__], set[str](), dict[str, None]()
@@ -354,7 +381,9 @@ def refusals(function: Callable[..., object]) -> list[str]:
 
 
 def _reasons(node: ast.AST) -> Iterator[str]:
-    if not (isinstance(node, ast.Call) and ast.unparse(node.func) == "UnsupportedError"):
+    if not (
+        isinstance(node, ast.Call) and ast.unparse(node.func) == "UnsupportedError"
+    ):
         return
     (argument,) = node.args
     parts = argument.values if isinstance(argument, ast.JoinedStr) else [argument]
@@ -381,14 +410,14 @@ def ops_page() -> str:
         title = domain or "ai.onnx"
         body += [f"## {title}", "", f"{len(names)} ops.", ""]
         rows = [op_row(domain, name) for name in names]
-        body += [*table(("op", "from opset", "not supported"), rows), ""]
+        body += [*table(("op", "from opset", "refused"), rows), ""]
     introduction = """
 The ops that the ONNX frontend converts. A number under *from opset* is a version of the
 op's domain from which a converter holds, up to the next number or the newest version.
-*Not supported* quotes what the converter refuses; the error names the node. In general,
+*Refused* quotes the reasons for which the converter gives up on a node. In general,
 shapes, axes, pads and the like must be constant or computed from the shapes of inputs,
-not from their data, and ops on sequences, optionals and strings are missing.
-A model with unsupported ops is refused with a list of all of them.
+not from their data, and there are no ops on sequences, optionals and strings. A model
+with ops that are not supported is refused with a list of all their nodes.
 """
     return page("Supported ONNX ops", introduction, body)
 
@@ -416,7 +445,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Write or check the pages; the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--check", action="store_true", help="write nothing, compare")
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the pages are")
+    parser.add_argument(
+        "--folder", type=Path, default=FOLDER, help="where the pages are"
+    )
     options = parser.parse_args(arguments)
     folder: Path = options.folder
     if options.check:

@@ -1,4 +1,5 @@
-"""Bandwidth of memory-bound kernels against a copy by numpy.
+"""
+Bandwidth of memory-bound kernels against a copy by numpy.
 
     python benchmarks/kernels/bandwidth.py [--target native] [--only softmax]
 
@@ -43,7 +44,9 @@ def layer_norm(x: SSAValue, scale: SSAValue, bias: SSAValue) -> elementwise.AddO
     centered = elementwise.SubOp(x, movement.BroadcastOp(mean, dims))
     squares = elementwise.MulOp(centered, centered)
     variance = reduction.ReduceOp(squares.result, "mean", [axis])
-    epsilon = ConstantOp(DenseIntOrFPElementsAttr.from_list(TensorType(F32, []), [1e-5]))
+    epsilon = ConstantOp(
+        DenseIntOrFPElementsAttr.from_list(TensorType(F32, []), [1e-5])
+    )
     spread = movement.BroadcastOp(epsilon, dims_of(variance.result))
     deviation = elementwise.SqrtOp(elementwise.AddOp(variance, spread))
     normal = elementwise.DivOp(centered, movement.BroadcastOp(deviation, dims))
@@ -54,7 +57,9 @@ def layer_norm(x: SSAValue, scale: SSAValue, bias: SSAValue) -> elementwise.AddO
 def gelu(x: SSAValue) -> elementwise.MulOp:
     """`x * sigmoid(1.702 x)`."""
     dims = dims_of(x)
-    factor = ConstantOp(DenseIntOrFPElementsAttr.from_list(TensorType(F32, []), [1.702]))
+    factor = ConstantOp(
+        DenseIntOrFPElementsAttr.from_list(TensorType(F32, []), [1.702])
+    )
     scaled = elementwise.MulOp(x, movement.BroadcastOp(factor, dims))
     return elementwise.MulOp(x, elementwise.SigmoidOp(scaled))
 
@@ -73,7 +78,11 @@ def depthwise(channels: int, stride: int, size: int) -> Case:
 
     def build(x: SSAValue, w: SSAValue) -> elementwise.ClampOp:
         made = conv.ConvOp(
-            x, w, strides=(stride, stride), padding=(1, 1, 1, 1), groups=channels,
+            x,
+            w,
+            strides=(stride, stride),
+            padding=(1, 1, 1, 1),
+            groups=channels,
             layout=LAST,
         )
         return elementwise.ClampOp(made, 0.0, 6.0)
@@ -90,7 +99,9 @@ def pool(kind: conv.PoolKind, size: int, channels: int) -> Case:
             x, kind, (3, 3), strides=(2, 2), padding=(1, 1, 1, 1), layout=LAST
         )
 
-    return Case(f"pool {kind} {size}x{size}x{channels}", build, [(1, size, size, channels)])
+    return Case(
+        f"pool {kind} {size}x{size}x{channels}", build, [(1, size, size, channels)]
+    )
 
 
 def transpose(shape: tuple[int, ...], axes: Sequence[int]) -> Case:
@@ -123,7 +134,9 @@ CASES: Sequence[Case] = (
         lambda x: reduction.ReduceOp(x, "mean", [1]),
         [(1, 49, 2048)],
     ),
-    Case("sum rows 1024x512", lambda x: reduction.ReduceOp(x, "sum", [1]), [(1024, 512)]),
+    Case(
+        "sum rows 1024x512", lambda x: reduction.ReduceOp(x, "sum", [1]), [(1024, 512)]
+    ),
     pool("max", 112, 64),
     pool("average", 56, 64),
     depthwise(32, 1, 112),
@@ -195,7 +208,9 @@ def main() -> None:
     for case in CASES:
         if arguments.only not in case.name:
             continue
-        arrays = [aligned(rng.standard_normal(s).astype(np.float32)) for s in case.shapes]
+        arrays = [
+            aligned(rng.standard_normal(s).astype(np.float32)) for s in case.shapes
+        ]
         lowered = lower_dispatch(case.build, [Operand(a) for a in arrays], target)
         outputs = [
             aligned(np.zeros([d.as_int() or 0 for d in b.dims], np.float32))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.parser import Parser
+
 from xdsl.passes import PassPipeline
 from xdsl.printer import Printer
 from xdsl.universe import XDSL_UNIVERSE
@@ -17,6 +17,7 @@ from xdsl.utils.exceptions import DiagnosticException, ParseError, VerifyExcepti
 from nnc import pipelines, registry
 from nnc.context import NncContext
 from nnc.errors import CompileError, LoadError, VerifyError
+from nnc.parsing import NncParser
 from nnc.weights import Array, WeightStore
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Module:
         for name, array in (weights or {}).items():
             context.weights.add(name, array)
         try:
-            ir = Parser(context, text).parse_module()
+            ir = NncParser(context, text).parse_module()
             ir.verify()
         except (ParseError, DiagnosticException) as error:
             raise LoadError(f"not a valid module: {error}") from error

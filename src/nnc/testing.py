@@ -139,8 +139,8 @@ def run_one_op(
     """
     The only result of an op in the reference interpreter.
 
-    `operand_dims` makes operands symbolic; else their types have the shapes of the arrays.
-    `properties` go to the builder of the op.
+    `operand_dims` makes operands symbolic; else their types have the shapes of the
+    arrays. `properties` go to the builder of the op.
     """
     arrays = [np.asarray(o) for o in operands]
     shapes = operand_dims if operand_dims is not None else [a.shape for a in arrays]

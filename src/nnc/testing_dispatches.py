@@ -1,12 +1,16 @@
-"""Lower single dispatches in tests, run their kernels, and compare with the interpreter.
+"""
+Lower single dispatches in tests, run their kernels, and compare with the interpreter.
 
-Buffers end where a page without access begins, and what lies between the elements of a
-strided one is checked to be as before.
+Buffers end where a page without access begins (or, in runs that are split into several
+calls, begin where one ends), and what lies between the elements of a strided one is
+checked to be as before.
 """
 
 from __future__ import annotations
 
 import ctypes
+import itertools
+import mmap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,9 +27,8 @@ from nnc.backend.jit import LoadedCode, emit_object, load_object
 from nnc.dialects.nn.dtypes import element_type_for, numpy_dtype
 from nnc.dialects.nn.structure import DispatchOp, YieldOp
 from nnc.dialects.nn.types import dims_of, element_type_of, tensor_type
-from nnc.dialects.rt import BufferType
+from nnc.dialects.rt import BufferType, LaunchOp
 from nnc.dialects.rt import DispatchOp as RtDispatchOp
-from nnc.dialects.rt import LaunchOp
 from nnc.interpreters.nn import evaluate_op
 from nnc.lowering.convert_simd_to_llvm import convert_module
 from nnc.lowering.finalize_kernel_abi import finalize_kernel
@@ -71,7 +74,9 @@ class LoweredDispatch:
         """How many ops the kernel has."""
         return 0 if self.kernel is None else sum(1 for _ in self.kernel.walk()) - 1
 
-    def expected(self, arrays: Sequence[Array], symbols: Mapping[str, int]) -> list[Array]:
+    def expected(
+        self, arrays: Sequence[Array], symbols: Mapping[str, int]
+    ) -> list[Array]:
         """What the interpreter computes."""
         with np.errstate(all="ignore"):
             return [np.asarray(a) for a in evaluate_op(self.reference, arrays, symbols)]
@@ -85,13 +90,11 @@ class LoweredDispatch:
     ) -> list[Array]:
         """Run the kernel in `splits` calls over its tasks."""
         outputs = [
-            np.zeros(
-                [d.evaluate(symbols) for d in b.dims], numpy_dtype(b.element_type)
-            )
+            np.zeros([d.evaluate(symbols) for d in b.dims], numpy_dtype(b.element_type))
             for b in self.buffers[self.input_count :]
         ]
         memory = [
-            _Memory(type, array, symbols)
+            _Memory(type, array, symbols, guards_front=splits > 1)
             for type, array in zip(self.buffers, [*arrays, *outputs], strict=True)
         ]
         if self.launch is not None:
@@ -130,7 +133,7 @@ class LoweredDispatch:
             None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64
         )(self.code.address("kernel"))
         bounds = [tasks * i // splits for i in range(splits + 1)]
-        ranges = [r for r in zip(bounds, bounds[1:], strict=False) if r[0] < r[1]]
+        ranges = [r for r in itertools.pairwise(bounds) if r[0] < r[1]]
 
         def run() -> None:
             for begin, end in ranges:
@@ -139,15 +142,36 @@ class LoweredDispatch:
         return run
 
 
+class _FrontGuardedBuffer:
+    """A copy of an array that begins where a page without access ends."""
+
+    def __init__(self, array: Array) -> None:
+        page = mmap.PAGESIZE
+        self._map = mmap.mmap(-1, page + max(array.nbytes, 1))
+        base = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
+        assert not ctypes.CDLL(None).mprotect(ctypes.c_void_p(base), page, 0)
+        self.address = base + page
+        self._array = array
+        ctypes.memmove(self.address, array.ctypes.data, array.nbytes)
+
+    def read(self) -> Array:
+        """The contents now."""
+        data = ctypes.string_at(self.address, self._array.nbytes)
+        return np.frombuffer(data, self._array.dtype).copy()
+
+
 class _Memory:
     """Guarded memory that holds an array under the strides of a buffer type."""
 
     def __init__(
-        self, type: BufferType, array: Array, symbols: Mapping[str, int]
+        self,
+        type: BufferType,
+        array: Array,
+        symbols: Mapping[str, int],
+        *,
+        guards_front: bool,
     ) -> None:
-        self.strides = [
-            s.evaluate(symbols) * array.itemsize for s in type.stride_dims
-        ]
+        self.strides = [s.evaluate(symbols) * array.itemsize for s in type.stride_dims]
         low = sum(
             min(0, s * (n - 1)) for s, n in zip(self.strides, array.shape, strict=True)
         )
@@ -161,7 +185,8 @@ class _Memory:
         )
         if array.size:
             self._view(self.before)[...] = array
-        self.guarded = GuardedBuffer(self.before)
+        guarded = _FrontGuardedBuffer if guards_front else GuardedBuffer
+        self.guarded = guarded(self.before)
         self.address = self.guarded.address + self.low
 
     def _view(self, data: Array) -> Array:
@@ -189,9 +214,7 @@ def lower_dispatch(
     compile: bool = True,
 ) -> LoweredDispatch:
     """Lower a dispatch whose region `build(*block_arguments)` makes."""
-    types = [
-        tensor_type(element_type_for(o.array.dtype), o.shape) for o in operands
-    ]
+    types = [tensor_type(element_type_for(o.array.dtype), o.shape) for o in operands]
     block = Block(arg_types=types)
     made = build(*block.args)
     results = [made] if isinstance(made, SSAValue | Operation) else list(made)
@@ -202,7 +225,8 @@ def lower_dispatch(
             block.add_op(op)
     block.add_op(YieldOp(*values))
     inputs = [
-        BufferType(element_type_for(o.array.dtype), o.shape, o.strides) for o in operands
+        BufferType(element_type_for(o.array.dtype), o.shape, o.strides)
+        for o in operands
     ]
     strides = output_strides or [None] * len(values)
     outputs = [

@@ -137,5 +137,19 @@ class NumericalVerifier:
             if off > self._tolerance:
                 raise VerifyError(
                     f"pass '{culprit}' changed the answer: output {index} is off by "
-                    f"{off:.2e} (tolerance {self._tolerance:.0e})"
+                    f"{off:.2e} (tolerance {self._tolerance:.0e}), "
+                    f"{_worst_element(ours, theirs)}"
                 )
+
+
+def _worst_element(actual: Array, expected: Array) -> str:
+    """Where two different arrays of equal shape differ most, and how."""
+    ours, theirs = actual.astype(np.float64), expected.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        distance = np.where(ours == theirs, 0.0, np.abs(ours - theirs))
+    # NaN in one of them only is as far as can be.
+    distance = np.where(np.isnan(ours) & np.isnan(theirs), 0.0, distance)
+    distance = np.nan_to_num(distance, nan=np.inf)
+    place = np.unravel_index(distance.argmax(), distance.shape)
+    position = ", ".join(str(i) for i in place)
+    return f"worst at [{position}]: {ours[place]:g} instead of {theirs[place]:g}"

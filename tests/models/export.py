@@ -1,4 +1,5 @@
-"""Exports torch architectures with random weights to ONNX files for the tests.
+"""
+Exports torch architectures with random weights to ONNX files for the tests.
 
 Run as a script, it writes all networks, or the named ones, to a folder:
 `python tests/models/export.py .cache/models resnet18 bert_base`. Files that are there
@@ -71,7 +72,9 @@ class ResidualBlock(nn.Module):
         return torch.relu(self.body(x) + self.shortcut(x))
 
 
-def resnet(depths: Sequence[int], *, bottleneck: bool, classes: int = 1000) -> nn.Module:
+def resnet(
+    depths: Sequence[int], *, bottleneck: bool, classes: int = 1000
+) -> nn.Module:
     """A ResNet for 224x224 images."""
     layers: list[nn.Module] = [
         ConvNorm(3, 64, 7, 2, activation=nn.ReLU()),
@@ -129,7 +132,12 @@ def mobilenet_v2() -> nn.Module:
             layers.append(InvertedResidual(inputs, channels, step, widen))
             inputs = channels
     layers.append(ConvNorm(inputs, 1280, 1, activation=nn.ReLU6()))
-    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(1280, 1000)]
+    head = [
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Dropout(0.2),
+        nn.Linear(1280, 1000),
+    ]
     return nn.Sequential(*layers, *head)
 
 
@@ -304,7 +312,8 @@ def randomize_statistics(model: nn.Module) -> None:
     """Give every BatchNorm statistics and parameters as training leaves them."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
-            assert module.running_mean is not None and module.running_var is not None
+            assert module.running_mean is not None
+            assert module.running_var is not None
             nn.init.normal_(module.running_mean, 0.0, 0.2)
             nn.init.uniform_(module.running_var, 0.5, 1.5)
             nn.init.uniform_(module.weight, 0.5, 1.5)
@@ -327,9 +336,7 @@ def export_module(
     if free and dynamo:
         options["dynamic_shapes"] = [
             # Named dims would have to hold for all sizes; these only for most.
-            dict.fromkeys(free[i], torch.export.Dim.DYNAMIC)
-            if i in free
-            else None
+            dict.fromkeys(free[i], torch.export.Dim.DYNAMIC) if i in free else None
             for i in inputs
         ]
     elif free:
@@ -351,7 +358,8 @@ def export_module(
 
 
 def export(file: str, folder: Path) -> Path:
-    """The path of a network's file in `folder`; exports it if it is not there.
+    """
+    The path of a network's file in `folder`; exports it if it is not there.
 
     Raises:
         KeyError: there is no such network.

@@ -1,4 +1,5 @@
-"""What all frontends build `nn` ops with: broadcasting, constants, locations.
+"""
+What all frontends build `nn` ops with: broadcasting, constants, locations.
 
 A converter describes one source op in terms of a `Builder`. The builder inserts the
 broadcasts and dim casts that `nn` wants explicit, gives every op the location of the
@@ -15,7 +16,8 @@ from xdsl.dialects.builtin import DYNAMIC_INDEX, StringAttr, TensorType
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 from xdsl.utils.exceptions import VerifyException
 
-from nnc.analysis.known_values import KnownValues, Ratio
+from nnc.analysis.known_values import KnownValues
+from nnc.analysis.ratio import Ratio
 from nnc.dialects import nn
 from nnc.dialects.nn import elementwise as ew
 from nnc.dialects.nn.base import LOCATION, BinaryOp, NnOp, UnaryOp, location_of
@@ -48,7 +50,8 @@ Operand: TypeAlias = SSAValue | float
 
 
 class UnsupportedError(NncError):
-    """A converter cannot express its node; the message is the reason.
+    """
+    A converter cannot express its node; the message is the reason.
 
     The importer collects these into one `UnsupportedOp` for the whole model.
     """
@@ -86,12 +89,13 @@ class Builder:
 
     def set_location(self, name: str) -> None:
         """The source node that the ops from here on stand for."""
-        self._location = StringAttr(name)
+        self._location = StringAttr(ascii_name(name))
 
     # ---- ops and constants
 
     def emit(self, op: NnOp) -> SSAValue:
-        """Append `op`; its (only) result.
+        """
+        Append `op`; its (only) result.
 
         Raises:
             VerifyException: the op's operands and properties do not fit.
@@ -116,7 +120,7 @@ class Builder:
 
     def constant(self, array: Array, name: str = "constant") -> SSAValue:
         """`array` as a value; large ones become a weight called after `name`."""
-        return self.emit(make_constant(array, name, self.weights))
+        return self.emit(make_constant(array, ascii_name(name), self.weights))
 
     def scalar(self, number: float, element_type: Attribute) -> SSAValue:
         """A rank-0 constant; equal ones are one value."""
@@ -155,7 +159,8 @@ class Builder:
         return None if array is None or array.size != 1 else array.item()
 
     def materialize_known(self) -> None:
-        """Replace shape arithmetic that other ops read as data by its known result.
+        """
+        Replace shape arithmetic that other ops read as data by its known result.
 
         Erase what nobody reads first: arithmetic that only converters asked for.
         """
@@ -214,7 +219,8 @@ class Builder:
         return self.emit(nn.ReshapeOp(value, target))
 
     def dim_cast(self, value: SSAValue, dims: Sequence[DimLike]) -> SSAValue:
-        """State that `value` has these dims; itself if that is known.
+        """
+        State that `value` has these dims; itself if that is known.
 
         Raises:
             InvalidNodeError: it never has.
@@ -231,7 +237,8 @@ class Builder:
             ) from None
 
     def broadcast_to(self, value: SSAValue, dims: Sequence[DimLike]) -> SSAValue:
-        """`value` repeated to `dims`; symbolic dims that differ are stated equal.
+        """
+        `value` repeated to `dims`; symbolic dims that differ are stated equal.
 
         Raises:
             InvalidNodeError: numpy's rule does not allow it.
@@ -253,7 +260,8 @@ class Builder:
         return self.emit(nn.BroadcastOp(value, target))
 
     def broadcast(self, *values: SSAValue) -> list[SSAValue]:
-        """All values with their common shape.
+        """
+        All values with their common shape.
 
         Raises:
             InvalidNodeError: they have none.
@@ -265,7 +273,8 @@ class Builder:
         return [self.broadcast_to(v, dims) for v in values]
 
     def common_dims(self, *shapes: Sequence[Dim]) -> list[Dim]:
-        """The shape that numpy's rule gives, symbolic dims that differ taken as equal.
+        """
+        The shape that numpy's rule gives, symbolic dims that differ taken as equal.
 
         Raises:
             InvalidNodeError: there is none.
@@ -276,8 +285,11 @@ class Builder:
             raise InvalidNodeError(f"shapes {shown} do not broadcast")
         return dims
 
-    def equalize(self, values: Sequence[SSAValue], axes: Sequence[int]) -> list[SSAValue]:
-        """The values, whose dims on `axes` are stated equal where they differ.
+    def equalize(
+        self, values: Sequence[SSAValue], axes: Sequence[int]
+    ) -> list[SSAValue]:
+        """
+        The values, whose dims on `axes` are stated equal where they differ.
 
         Raises:
             InvalidNodeError: constants differ, or ranks.
@@ -300,9 +312,8 @@ class Builder:
 
     def transpose(self, value: SSAValue, permutation: Sequence[int]) -> SSAValue:
         """`value` with its axes permuted; itself if they stay."""
-        if list(permutation) == list(range(len(permutation))):
-            if len(permutation) == rank_of(value):
-                return value
+        if list(permutation) == list(range(rank_of(value))):
+            return value
         return self.emit(nn.TransposeOp(value, permutation))
 
     def slice(
@@ -325,7 +336,8 @@ class Builder:
         return self._slice(value, ranges, strides)
 
     def take(self, value: SSAValue, axis: int, index: int) -> SSAValue:
-        """The slice at a constant `index` of `axis`, which goes.
+        """
+        The slice at a constant `index` of `axis`, which goes.
 
         Raises:
             InvalidNodeError: the index is outside of the axis.
@@ -412,7 +424,9 @@ class Builder:
             return value
         return self.emit(nn.ReduceOp(value, kind, axes, keep_dims))
 
-    def iota(self, dims: Sequence[DimLike], axis: int, element_type: Attribute) -> SSAValue:
+    def iota(
+        self, dims: Sequence[DimLike], axis: int, element_type: Attribute
+    ) -> SSAValue:
         """Positions along `axis`."""
         return self.emit(nn.IotaOp(tensor_type(element_type, dims), axis))
 
@@ -439,6 +453,11 @@ class Builder:
         )
 
 
+def ascii_name(name: str) -> str:
+    """`name` with other characters than ASCII escaped: xDSL parses those as bytes."""
+    return name if name.isascii() else name.encode("ascii", "backslashreplace").decode()
+
+
 def shape_text(shape: SSAValue | Sequence[Dim]) -> str:
     """A shape as errors show it: `[N, 3, 224]`."""
     dims = dims_of(shape) if isinstance(shape, SSAValue) else shape
@@ -461,6 +480,7 @@ __all__ = [
     "InvalidNodeError",
     "Operand",
     "UnsupportedError",
+    "ascii_name",
     "erase_dead_ops",
     "shape_text",
 ]

@@ -32,7 +32,8 @@ def import_model(
     input_shapes: Mapping[str, Sequence[int | str | None]] | None = None,
     ctx: NncContext,
 ) -> ModuleOp:
-    """The `nn` module of a model; its weights go to the weight store of `ctx`.
+    """
+    The `nn` module of a model; its weights go to the weight store of `ctx`.
 
     `model` is the path of an ONNX file, its bytes, or an `onnx.ModelProto`. A given
     proto must not change as long as the module is used: weights are views of it.

@@ -48,7 +48,8 @@ def simplest(dims: Sequence[Dim]) -> Dim:
 
 
 def merged_dims(*shapes: Sequence[Dim]) -> list[Dim] | None:
-    """The common shape under numpy's rules, None if there cannot be one.
+    """
+    The common shape under numpy's rules, None if there cannot be one.
 
     Symbolic dims that differ, and are not 1, are taken for equal: the simplest stands
     for all of them, and it is for the caller to state the equality.
@@ -66,7 +67,8 @@ def merged_dims(*shapes: Sequence[Dim]) -> list[Dim] | None:
 
 @dataclass(frozen=True)
 class SliceRange:
-    """The elements `offset + i * step` for `i < size` of an axis.
+    """
+    The elements `offset + i * step` for `i < size` of an axis.
 
     `required` is the axis size under which that holds for all sizes: the axis itself,
     or `max(axis, k)` where at least `k` elements are needed; to be stated by a cast.
@@ -104,9 +106,12 @@ def slice_range(size: Dim, start: DimLike, end: DimLike, step: int) -> SliceRang
         else:
             first = dim_max(first, 0)
             count = last - first
+    if from_end is None:
+        # Bounds may cross for some sizes only.
+        count = dim_max(count, 0)
     count = ceildiv(count, step)
-    fixed = count.as_int()
-    if fixed is not None and fixed <= 0:
+    most = count.upper_bound()
+    if most is not None and most <= 0:
         return SliceRange(Dim.of(0), Dim.of(0), size)
     return SliceRange(first, count, required)
 
@@ -116,11 +121,12 @@ def _single_element(size: Dim, start: Dim, end: Dim) -> SliceRange | None:
     first, last = start.as_int(), end.as_int()
     if size.as_int() is not None or first is None or last is None:
         return None
-    if first == -1 and last >= UNBOUNDED:
-        last = 0
-    if last != first + 1 or (first >= 0) != (last > 0):
-        return None
-    return single_element(size, first)
+    to_the_end = last >= UNBOUNDED
+    if first < 0 and (to_the_end or last < 0):
+        follows = first == -1 if to_the_end else last == first + 1
+    else:
+        follows = first >= 0 and last == first + 1
+    return single_element(size, first) if follows else None
 
 
 def single_element(size: Dim, index: int) -> SliceRange:
@@ -179,7 +185,8 @@ def _resolved_backward(size: Dim, bound: Dim, last: Dim) -> Dim:
 def reshaped_dims(
     dims: Sequence[Dim], target: Sequence[Dim], *, keep_zeros: bool
 ) -> list[Dim] | None:
-    """The dims of a reshape whose target may hold 0 (copy) and -1 (infer).
+    """
+    The dims of a reshape whose target may hold 0 (copy) and -1 (infer).
 
     None if the target is invalid: two -1, a copied axis that does not exist, or a
     number of elements that does not divide.

@@ -28,8 +28,6 @@ from nnc.weights import WeightStore
 
 NAME = "nn.name"
 OUTPUT = "rt.output"
-OPS = "ops"
-"""Discardable attribute of launches: the `nn` ops that the kernel computes."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +129,6 @@ class _Planner:
                 launches=tuple(self.launches),
                 kernels=tuple(artifact.Kernel(n, o) for n, o in self.ops.items()),
                 exprs=self.exprs.texts,
-                entry=self.function.sym_name.data,
             )
         )
 
@@ -233,7 +230,7 @@ class _Planner:
                 node=node,
             )
         )
-        self.ops.setdefault(kernel, _ops(op.attributes.get(OPS)))
+        self.ops.setdefault(kernel, _ops(op.ops))
 
     def _check_sizes(self, buffer: SSAValue, node: str) -> None:
         for dim in buffer_type_of(buffer).dims:

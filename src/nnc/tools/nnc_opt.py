@@ -77,11 +77,13 @@ class NncOptMain(xDSLOptMain):
     def register_all_frontends(self) -> None:
         """Read `.mlir` text, and `.onnx` models through nnc's frontend."""
         super().register_all_frontends()
-        parse_text = self.available_frontends["mlir"]
 
         def read_text(file: IO[bytes]) -> ModuleOp:
+            from nnc.parsing import NncParser
+
             try:
-                return parse_text(file)
+                parser = NncParser(self.ctx, file.read(), self.get_input_name())
+                return parser.parse_module(not self.args.no_implicit_module)
             except UnicodeDecodeError as error:
                 raise LoadError(
                     f"{self.get_input_name()} is no text: {error}"

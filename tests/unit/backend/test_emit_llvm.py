@@ -13,7 +13,6 @@ from xdsl.dialects.builtin import (
     Float16Type,
     FloatAttr,
     IntegerAttr,
-    IntegerType,
     ModuleOp,
     VectorType,
     f32,
@@ -22,6 +21,7 @@ from xdsl.dialects.builtin import (
     i8,
     i64,
 )
+from xdsl.ir import Attribute
 from xdsl.parser import Parser
 
 from nnc.backend.emit_llvm import constant_text, emit_llvm, type_text
@@ -65,30 +65,26 @@ def emit(body: str, args: str = "") -> str:
     ],
     ids=str,
 )
-def test_types(type: object, text: str) -> None:
+def test_types(type: Attribute, text: str) -> None:
     assert type_text(type) == text
 
 
 @pytest.mark.parametrize(
-    ("value", "type", "text"),
+    ("value", "text"),
     [
-        (1.0, f32, "0x3FF0000000000000"),
-        (0.1, f32, "0x3FB99999A0000000"),
-        (0.1, f64, "0x3FB999999999999A"),
-        (-0.0, f32, "0x8000000000000000"),
-        (math.inf, f32, "0x7FF0000000000000"),
-        (1.5, Float16Type(), "0xH3E00"),
-        (-3, i8, "-3"),
-        (1, i1, "true"),
+        (FloatAttr(1.0, f32), "0x3FF0000000000000"),
+        (FloatAttr(0.1, f32), "0x3FB99999A0000000"),
+        (FloatAttr(0.1, f64), "0x3FB999999999999A"),
+        (FloatAttr(-0.0, f32), "0x8000000000000000"),
+        (FloatAttr(math.inf, f32), "0x7FF0000000000000"),
+        (FloatAttr(1.5, Float16Type()), "0xH3E00"),
+        (IntegerAttr(-3, i8), "-3"),
+        (IntegerAttr(1, i1), "true"),
     ],
+    ids=str,
 )
-def test_constants(value: float, type: object, text: str) -> None:
-    attr = (
-        IntegerAttr(int(value), type)
-        if isinstance(type, IntegerType)
-        else FloatAttr(value, type)
-    )
-    assert constant_text(attr, type) == text
+def test_constants(value: FloatAttr | IntegerAttr, text: str) -> None:
+    assert constant_text(value, value.type) == text
 
 
 def test_nan_constant_is_a_nan() -> None:

@@ -23,7 +23,13 @@ from xdsl.ir import Operation, SSAValue
 from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def
 from xdsl.utils.exceptions import VerifyException
 
-from nnc.dialects.nn.base import Elements, NnOp, ints, require_same_element_type
+from nnc.dialects.nn.base import (
+    Elements,
+    NnOp,
+    PropertyValue,
+    ints,
+    require_same_element_type,
+)
 from nnc.dialects.nn.shapes import window_output_dim
 from nnc.dialects.nn.types import (
     NnTensorType,
@@ -140,7 +146,7 @@ def _window_properties(
     dilations: Sequence[int] | None,
     padding: Sequence[DimLike] | None,
     layout: Layout,
-) -> dict[str, object]:
+) -> dict[str, PropertyValue]:
     return {
         "strides": list(strides or [1] * rank),
         "dilations": list(dilations or [1] * rank),
@@ -179,7 +185,7 @@ class ConvOp(WindowOp):
         properties = _window_properties(
             rank_of(input) - 2, strides, dilations, padding, layout
         )
-        super().__init__([input, filter], {**properties, "groups": groups})  # pyright: ignore[reportArgumentType]
+        super().__init__([input, filter], {**properties, "groups": groups})
 
     @property
     def kernel(self) -> tuple[int, ...]:
@@ -250,7 +256,7 @@ class ConvTransposeOp(WindowOp):
         super().__init__(
             [input, filter],
             {
-                **properties,  # pyright: ignore[reportArgumentType]
+                **properties,
                 "groups": groups,
                 "output_padding": list(output_padding or [0] * rank),
             },
@@ -311,7 +317,9 @@ class PoolOp(WindowOp):
     The maximum or the average of each window.
 
     Averages divide by the window's elements inside the input, or with
-    `count_padding` by those inside the padded input. A maximum ignores padding.
+    `count_padding` by those inside the padded input. A maximum ignores padding and
+    propagates NaN. Of no elements, the maximum is -inf (or the smallest integer), the
+    average NaN (or 0). Averages of integers truncate.
     """
 
     name = "nn.pool"
@@ -342,7 +350,7 @@ class PoolOp(WindowOp):
         super().__init__(
             [input],
             {
-                **properties,  # pyright: ignore[reportArgumentType]
+                **properties,
                 "kind": kind,
                 "kernel_shape": list(kernel),
                 "ceil_mode": ceil_mode,

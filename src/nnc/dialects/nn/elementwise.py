@@ -292,7 +292,11 @@ class RemOp(BinaryOp):
 
 @irdl_op_definition
 class PowOp(BinaryOp):
-    """`lhs` to the power of `rhs`, as C's `pow`."""
+    """
+    `lhs` to the power of `rhs`, as C's `pow`.
+
+    Integers wrap; a negative exponent gives `1 / lhs^-rhs`, truncated.
+    """
 
     name = "nn.pow"
     ELEMENTS: ClassVar = Elements.NUMBER
@@ -340,7 +344,7 @@ class XorOp(BinaryOp):
 
 @irdl_op_definition
 class ShiftLeftOp(BinaryOp):
-    """`lhs` shifted left by `rhs` bits; 0 from the width on."""
+    """`lhs` shifted left by `rhs` bits; 0 from the width on and for negative `rhs`."""
 
     name = "nn.shift_left"
     ELEMENTS: ClassVar = Elements.INTEGER
@@ -348,7 +352,11 @@ class ShiftLeftOp(BinaryOp):
 
 @irdl_op_definition
 class ShiftRightOp(BinaryOp):
-    """`lhs` shifted right by `rhs` bits; arithmetic if signed."""
+    """
+    `lhs` shifted right by `rhs` bits; arithmetic if signed.
+
+    From the width on, and for negative `rhs`, as if shifted by very many bits.
+    """
 
     name = "nn.shift_right"
     ELEMENTS: ClassVar = Elements.INTEGER

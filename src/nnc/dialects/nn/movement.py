@@ -426,7 +426,8 @@ class ResizeOp(NnOp):
 
     The output size comes from the result type. `scales` (one float an axis) maps
     coordinates; where absent, the ratio of the sizes does. Axes whose sizes agree and
-    whose scale is 1 are copied.
+    whose scale is 1 are copied. Points beyond the border take its elements; the cubic
+    coefficient is -0.75; integers round to even. An empty axis cannot grow.
     """
 
     name = "nn.resize"

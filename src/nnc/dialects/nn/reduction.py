@@ -59,7 +59,8 @@ class ReduceOp(NnOp):
     The operand reduced over `axes`, which stay as size 1 if `keep_dims`.
 
     Of no elements: sum 0, product 1, mean NaN, max -inf (or the smallest value), min
-    +inf (or the largest). NaN propagates through max and min.
+    +inf (or the largest). NaN propagates through max and min. Means of integers
+    truncate. Kinds `and` and `or` are for booleans, the others for numbers.
     """
 
     name = "nn.reduce"
@@ -114,7 +115,8 @@ class ArgReduceOp(NnOp):
     """
     The i64 position of the largest or smallest element along `axis`.
 
-    Of equal elements the first, or with `select_last` the last one counts.
+    Of equal elements the first, or with `select_last` the last one counts; NaN counts
+    as the largest and as the smallest element. An empty axis ends the run in an error.
     """
 
     name = "nn.arg_reduce"

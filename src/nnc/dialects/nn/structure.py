@@ -70,11 +70,7 @@ class DenseLiteral(CustomDirective):
 
     def parse_value(self, parser: Parser) -> DenseAttr:
         """Parse the attribute."""
-        old = parser.parse_optional_attr_dict()
-        value = old.get("value") or parser.parse_attribute()
-        if old:
-            parser.parse_punctuation(":")
-            parser.parse_type()
+        value = parser.parse_attribute()
         if not isinstance(value, DenseIntOrFPElementsAttr):
             parser.raise_error("expected dense<…> with a tensor type")
         return cast("DenseAttr", value)

@@ -101,7 +101,8 @@ class LaunchOp(IRDLOperation):
 
     The kernel gets the run state if it asks for it (`needs_state`), a pointer to the
     first element of each buffer, the values of `dims`, and a range of tasks out of
-    `0 .. tasks`. Example::
+    `0 .. tasks`. `schedule` and `ops` tell people how the kernel works and which `nn`
+    ops it computes. Example::
 
         rt.launch @pointwise_0(%x, %y) {dims = #nn.shape<N>, tasks = #nn.shape<4>,
           schedule = "pointwise"} : !rt.buffer<..>, !rt.buffer<..>
@@ -114,6 +115,7 @@ class LaunchOp(IRDLOperation):
     dims = prop_def(ShapeAttr)
     tasks = prop_def(ShapeAttr)
     schedule = opt_prop_def(StringAttr)
+    ops = opt_prop_def(StringAttr)
 
     traits = traits_def(MemoryReadEffect(), MemoryWriteEffect())
     irdl_options = (ParsePropInAttrDict(),)
@@ -126,6 +128,7 @@ class LaunchOp(IRDLOperation):
         dims: Sequence[DimLike] = (),
         tasks: DimLike = 1,
         schedule: str | None = None,
+        ops: Sequence[str] = (),
     ) -> None:
         super().__init__(
             operands=[buffers],
@@ -134,6 +137,7 @@ class LaunchOp(IRDLOperation):
                 "dims": ShapeAttr(dims),
                 "tasks": ShapeAttr([tasks]),
                 "schedule": None if schedule is None else StringAttr(schedule),
+                "ops": StringAttr(" ".join(ops)) if ops else None,
             },
         )
 

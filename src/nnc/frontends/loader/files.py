@@ -29,7 +29,8 @@ _HUGE_PAGES_FROM = 8 * 2**20
 
 
 def read_file(path: Path, max_bytes: int) -> memoryview:
-    """The bytes of a regular file that the *user* named; links are fine there.
+    """
+    The bytes of a regular file that the *user* named; links are fine there.
 
     Raises:
         LoadError: there is no such file, or it is no regular file.
@@ -65,7 +66,8 @@ def _contents(file: FileIO, size: int) -> memoryview:
 
 
 def read_start(path: Path, count: int) -> bytes:
-    """The first bytes of a regular file that the user named, to tell its format.
+    """
+    The first bytes of a regular file that the user named, to tell its format.
 
     Raises:
         LoadError: there is no such file, or it is no regular file.
@@ -100,7 +102,8 @@ class ExternalData:
     def view(
         self, location: str, offset: int, length: int | None, what: str
     ) -> NDArray[np.uint8]:
-        """Read-only bytes `offset : offset + length` of the file at `location`.
+        """
+        Read-only bytes `offset : offset + length` of the file at `location`.
 
         Without a length, all bytes from `offset` on. `what` names the tensor in errors.
 
@@ -139,7 +142,8 @@ class ExternalData:
 
 
 def external_path(folder: Path, location: str) -> Path:
-    """The path of external data, proven to lie inside of `folder`.
+    """
+    The path of external data, proven to lie inside of `folder`.
 
     Raises:
         LoadError: `location` is no relative path, or leads elsewhere.
@@ -151,7 +155,9 @@ def external_path(folder: Path, location: str) -> Path:
     if absolute or windows.drive or windows.root:
         raise LoadError(f"external data must have a relative path, not '{location}'")
     if ".." in PurePosixPath(location).parts or ".." in windows.parts:
-        raise LoadError(f"external data '{location}' lies outside of the model's folder")
+        raise LoadError(
+            f"external data '{location}' lies outside of the model's folder"
+        )
     root = folder.resolve()
     path = root / location
     # Equal only if no part of the path is a link.
@@ -161,7 +167,8 @@ def external_path(folder: Path, location: str) -> Path:
 
 
 def open_external(path: Path) -> int:
-    """A descriptor of a regular file that has no other name.
+    """
+    A descriptor of a regular file that has no other name.
 
     Raises:
         LoadError: the file is missing, a link, shared by hard links or no regular file.
@@ -176,9 +183,7 @@ def open_external(path: Path) -> int:
     if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
         return descriptor
     os.close(descriptor)
-    what = (
-        "has hard links" if stat.S_ISREG(status.st_mode) else "is no regular file"
-    )
+    what = "has hard links" if stat.S_ISREG(status.st_mode) else "is no regular file"
     raise LoadError(f"external data '{path.name}' {what}")
 
 

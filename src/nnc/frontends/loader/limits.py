@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nnc.errors import LimitExceeded
+from nnc.errors import LimitExceeded, LoadError
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,16 @@ class Limits:
     name_bytes: int = 64 * 1024
     """Bytes of one name."""
 
-    def check_name(self, name: str, what: str) -> None:
-        """Refuse names that are too long.
+    def check_name(self, name: str | bytes, what: str) -> None:
+        """
+        Refuse names that are too long, or no text.
 
         Raises:
-            LimitExceeded: it is.
+            LimitExceeded: it is too long.
+            LoadError: it is not UTF-8; protobuf then gives bytes.
         """
+        if isinstance(name, bytes):
+            raise LoadError(f"{what} has a name that is not UTF-8: {name[:40]!r}")
         # One character takes four bytes at most.
         if len(name) * 4 > self.name_bytes and len(name.encode()) > self.name_bytes:
             raise LimitExceeded(
@@ -42,13 +46,16 @@ class Limits:
             )
 
     def check_dims(self, dims: Sequence[int], item_bytes: int, what: str) -> None:
-        """Refuse shapes of too many axes, elements or bytes; the dims are >= 0.
+        """
+        Refuse shapes of too many axes, elements or bytes; the dims are >= 0.
 
         Raises:
             LimitExceeded: a bound is exceeded.
         """
         if len(dims) > self.rank:
-            raise LimitExceeded(f"{what} has {len(dims)} axes; at most {self.rank} can be")
+            raise LimitExceeded(
+                f"{what} has {len(dims)} axes; at most {self.rank} can be"
+            )
         if any(d > self.dim for d in dims):
             raise LimitExceeded(f"{what} has a dimension of {max(dims)}")
         nbytes = math.prod(dims) * item_bytes

@@ -122,7 +122,10 @@ def _conv_transpose(node: Node, b: Builder) -> Converted:
             filter,
             strides=strides,
             dilations=dilations,
-            padding=[*padding[:rank], *(p + h for p, h in zip(padding[rank:], high, strict=True))],
+            padding=[
+                *padding[:rank],
+                *(p + h for p, h in zip(padding[rank:], high, strict=True)),
+            ],
             output_padding=[e + h for e, h in zip(extra, high, strict=True)],
             groups=groups,
         )

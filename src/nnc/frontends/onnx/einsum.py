@@ -44,7 +44,9 @@ def _parsed(equation: str, ranks: list[int]) -> tuple[list[str], str]:
     if len(inputs) != len(ranks):
         raise InvalidNodeError(f"'{equation[:80]}' is not for {len(ranks)} inputs")
     widths = [r - len(t.replace("...", "")) for t, r in zip(inputs, ranks, strict=True)]
-    hidden = max([w for w, t in zip(widths, inputs, strict=True) if "..." in t], default=0)
+    hidden = max(
+        [w for w, t in zip(widths, inputs, strict=True) if "..." in t], default=0
+    )
     # Capital Greek letters are no labels that a model can have.
     batch = "".join(chr(0x391 + i) for i in range(hidden))
     expanded: list[str] = []
@@ -131,7 +133,10 @@ def _product(b: Builder, lhs: _Term, rhs: _Term, wanted: set[str]) -> _Term:
         count = len(batch)
         second = b.reshape(second, [*shape[:count], *[1] * len(rows), *shape[count:]])
         return _Term(b.mul(first, second), batch + rows + columns)
-    batch_first, batch_second = dims_of(first)[: len(batch)], dims_of(second)[: len(batch)]
+    batch_first, batch_second = (
+        dims_of(first)[: len(batch)],
+        dims_of(second)[: len(batch)],
+    )
     row_dims = dims_of(first)[len(batch) : len(batch) + len(rows)]
     column_dims = dims_of(second)[len(batch) + len(inner) :]
     depth = dim_product(dims_of(second)[len(batch) : len(batch) + len(inner)])

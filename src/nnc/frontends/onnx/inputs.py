@@ -51,7 +51,8 @@ class SymbolTable:
 def input_types(
     inputs: Sequence[ValueInfoProto], shapes: InputShapes, limits: Limits
 ) -> list[NnTensorType]:
-    """The type of each input, shapes that the caller gives before declared ones.
+    """
+    The type of each input, shapes that the caller gives before declared ones.
 
     Raises:
         CompileError: a given shape does not fit the model.
@@ -109,7 +110,9 @@ def _input_type(
     declared = info.type.tensor_type
     element_type = element_type_for(dtype_of(declared.elem_type, what))
     if given is None and not declared.HasField("shape"):
-        raise ModelError(f"{what} has no shape: pass input_shapes={{'{info.name}': (...)}}")
+        raise ModelError(
+            f"{what} has no shape: pass input_shapes={{'{info.name}': (...)}}"
+        )
     if given is not None and declared.HasField("shape"):
         _check_given(info, given)
     dims: list[Dim] = []
@@ -125,7 +128,9 @@ def _input_type(
             # Writers say 0 or -1 for a size that is free.
             size = declared.shape.dim[axis].dim_value
             size = None if size in (0, -1) else size
-        dims.append(_dim(size, f"{info.name}_{axis}", symbols, f"axis {axis} of {what}"))
+        dims.append(
+            _dim(size, f"{info.name}_{axis}", symbols, f"axis {axis} of {what}")
+        )
     sizes = [abs(d.as_int() or 1) for d in dims]
     limits.check_dims(sizes, bit_width(element_type) // 8, what)
     return tensor_type(element_type, dims)
@@ -146,7 +151,9 @@ def _check_given(info: ValueInfoProto, given: Sequence[int | str | None]) -> Non
             )
 
 
-def _dim(size: int | str | None, anonymous: str, symbols: SymbolTable, what: str) -> Dim:
+def _dim(
+    size: int | str | None, anonymous: str, symbols: SymbolTable, what: str
+) -> Dim:
     if size is None:
         return Dim.symbol(symbols.fresh(anonymous))
     if isinstance(size, str):

@@ -54,7 +54,8 @@ class Model:
 
 
 def load_model(source: Path | bytes | ModelProto, limits: Limits) -> Model:
-    """Parse and check a model.
+    """
+    Parse and check a model.
 
     Raises:
         LoadError: it cannot be read, or is no ONNX model.
@@ -77,6 +78,11 @@ def load_model(source: Path | bytes | ModelProto, limits: Limits) -> Model:
     else:
         proto, payloads = _parsed(data, name)
     _check_header(proto, name)
+    check_graph_names(proto.graph, limits)
+    for entry in proto.opset_import:
+        limits.check_name(entry.domain, "an opset import")
+    for function in proto.functions:
+        _check_function_names(function, limits)
     opsets = opset_versions(proto.opset_import, proto.ir_version, name)
     functions = {function_key(f): f for f in proto.functions}
     if len(functions) != len(proto.functions):
@@ -113,7 +119,8 @@ def _check_header(model: ModelProto, name: str) -> None:
 def opset_versions(
     imports: Iterable[OperatorSetIdProto], ir_version: int, name: str
 ) -> dict[str, int]:
-    """The opset version of each domain that a model or function imports.
+    """
+    The opset version of each domain that a model or function imports.
 
     Raises:
         LoadError: a version is no version.
@@ -165,7 +172,8 @@ def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
 def _check_size(
     model: ModelProto, functions: dict[FunctionKey, FunctionProto], limits: Limits
 ) -> None:
-    """Check the number and nesting of nodes, with functions called in place.
+    """
+    Check the number and nesting of nodes, with functions called in place.
 
     Raises:
         LimitExceeded: there are too many.
@@ -186,8 +194,6 @@ def _check_size(
         )
     if depth > limits.depth:
         raise LimitExceeded(f"subgraphs and functions are nested {depth} deep")
-    for value in (*model.graph.input, *model.graph.output):
-        limits.check_name(value.name, "a model input or output")
 
 
 def _all_nodes(
@@ -205,6 +211,51 @@ def _all_nodes(
                 pending.extend((g.node, depth + 1) for g in subgraphs(node))
 
 
+def check_node_names(node: NodeProto, limits: Limits) -> None:
+    """
+    Check all names that a node and its subgraphs' interfaces hold.
+
+    Raises:
+        LimitExceeded: one is too long.
+        LoadError: one is no text.
+    """
+    limits.check_name(node.name, "a node")
+    for name in (node.op_type, node.domain, node.overload):
+        limits.check_name(name, f"the op of node '{node.name[:40]}'")
+    for name in (*node.input, *node.output):
+        limits.check_name(name, f"a tensor of node '{node.name[:40]}'")
+    for attribute in node.attribute:
+        for name in (attribute.name, attribute.ref_attr_name):
+            limits.check_name(name, f"an attribute of node '{node.name[:40]}'")
+    if node.attribute:
+        for graph in subgraphs(node):
+            check_graph_names(graph, limits)
+
+
+def check_graph_names(graph: GraphProto, limits: Limits) -> None:
+    """
+    Check the names of a graph, its inputs, outputs and initializers.
+
+    Raises:
+        LimitExceeded: one is too long.
+        LoadError: one is no text.
+    """
+    limits.check_name(graph.name, "a graph")
+    for value in (*graph.input, *graph.output):
+        limits.check_name(value.name, "an input or output")
+        for dim in value.type.tensor_type.shape.dim:
+            limits.check_name(dim.dim_param, f"a dimension of '{value.name[:40]}'")
+    for tensor in graph.initializer:
+        limits.check_name(tensor.name, "an initializer")
+
+
+def _check_function_names(function: FunctionProto, limits: Limits) -> None:
+    names = (function.name, function.domain, function.overload, *function.input)
+    imports = (entry.domain for entry in function.opset_import)
+    for name in (*names, *function.output, *imports):
+        limits.check_name(name, "a function")
+
+
 def _measure(
     nodes: Sequence[NodeProto],
     counts: dict[FunctionKey, int],
@@ -215,10 +266,7 @@ def _measure(
     """The number of nodes and the nesting, calls of measured functions included."""
     total, deepest = 0, 0
     for node, depth in _all_nodes(nodes, limits):
-        limits.check_name(node.name, "a node")
-        limits.check_name(node.op_type, "an op")
-        for name in (*node.input, *node.output):
-            limits.check_name(name, f"a tensor of node '{node_name(node)}'")
+        check_node_names(node, limits)
         total += 1
         if functions and (key := function_key(node)) in functions:
             total += counts[key]
@@ -264,7 +312,8 @@ def _callees_first(
 def ordered_nodes(
     nodes: Sequence[NodeProto], defined: set[str], graph_name: str
 ) -> list[NodeProto]:
-    """The nodes so that each comes after those whose outputs it reads.
+    """
+    The nodes so that each comes after those whose outputs it reads.
 
     `defined` are the names that exist before the first node; it gains all outputs.
 

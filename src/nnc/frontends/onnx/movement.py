@@ -462,7 +462,9 @@ def _one_hot(node: Node, b: Builder) -> Converted:
     indices, values = node.input(0), node.input(2)
     depth = known_dims(b, node.input(1), "the depth")
     if len(depth) != 1 or rank_of(values) != 1 or dims_of(values)[0] != 2:
-        raise InvalidNodeError("the depth must be one number, and there must be 2 values")
+        raise InvalidNodeError(
+            "the depth must be one number, and there must be 2 values"
+        )
     _require_sizes(depth, "the depth")
     rank = rank_of(indices)
     axis = normalized_axis(node.attr_int("axis", -1), rank + 1)
@@ -508,4 +510,3 @@ def _eye_like(node: Node, b: Builder) -> Converted:
     column = b.iota(dims_of(x), 1, I64)
     ones = b.compare(column, b.add(row, node.attr_int("k", 0)), "eq")
     return b.cast(ones, type_)
-

@@ -56,7 +56,8 @@ class Node:
     # ---- inputs
 
     def input(self, index: int) -> SSAValue:
-        """A required input.
+        """
+        A required input.
 
         Raises:
             InvalidNodeError: the node does not have it.
@@ -71,7 +72,8 @@ class Node:
         return self.inputs[index] if index < len(self.inputs) else None
 
     def variadic_inputs(self) -> list[SSAValue]:
-        """All inputs of an op that takes any number of them, at least one.
+        """
+        All inputs of an op that takes any number of them, at least one.
 
         Raises:
             InvalidNodeError: there are none, or one is absent.
@@ -113,7 +115,9 @@ class Node:
         attribute = self._attribute(name, "ints", required=default is None)
         return list(attribute.ints if attribute is not None else default or ())
 
-    def attr_floats(self, name: str, default: Sequence[float] | None = None) -> list[float]:
+    def attr_floats(
+        self, name: str, default: Sequence[float] | None = None
+    ) -> list[float]:
         """A list of floats."""
         attribute = self._attribute(name, "floats", required=default is None)
         return list(attribute.floats if attribute is not None else default or ())
@@ -170,7 +174,8 @@ class SubgraphConverter:
 
 
 def normalized_axis(axis: int, rank: int) -> int:
-    """`axis` counted from the front.
+    """
+    `axis` counted from the front.
 
     Raises:
         InvalidNodeError: there is no such axis.
@@ -181,7 +186,8 @@ def normalized_axis(axis: int, rank: int) -> int:
 
 
 def normalized_axes(axes: Sequence[int], rank: int) -> list[int]:
-    """Axes counted from the front.
+    """
+    Axes counted from the front.
 
     Raises:
         InvalidNodeError: one does not exist, or is named twice.
@@ -193,7 +199,8 @@ def normalized_axes(axes: Sequence[int], rank: int) -> list[int]:
 
 
 def known_dims(builder: Builder, value: SSAValue, what: str) -> list[Dim]:
-    """What an input that must be known at compile time holds.
+    """
+    What an input that must be known at compile time holds.
 
     Raises:
         UnsupportedError: it depends on data.
@@ -205,7 +212,8 @@ def known_dims(builder: Builder, value: SSAValue, what: str) -> list[Dim]:
 
 
 def known_ints(builder: Builder, value: SSAValue, what: str) -> list[int]:
-    """What an input that must be constant holds.
+    """
+    What an input that must be constant holds.
 
     Raises:
         UnsupportedError: it is no constant.
@@ -218,7 +226,8 @@ def known_ints(builder: Builder, value: SSAValue, what: str) -> list[int]:
 
 
 def known_int(builder: Builder, value: SSAValue, what: str) -> int:
-    """What a scalar input that must be constant holds.
+    """
+    What a scalar input that must be constant holds.
 
     Raises:
         UnsupportedError: it is no constant.
@@ -231,7 +240,8 @@ def known_int(builder: Builder, value: SSAValue, what: str) -> int:
 
 
 def known_axes(node: Node, builder: Builder, index: int) -> list[int] | None:
-    """Axes that are an attribute in old versions of an op and an input in newer ones.
+    """
+    Axes that are an attribute in old versions of an op and an input in newer ones.
 
     None if there are none.
     """

@@ -78,9 +78,7 @@ def _group_normalization(node: Node, b: Builder) -> Converted:
         raise InvalidNodeError(f"{count} channels do not make {groups} groups")
     wide = node.attr_int("stash_type", 1) == 1 and node.version >= 21
     type_ = element_type_of(x)
-    grouped = b.reshape(
-        x, [batch, groups, (channels // groups) * dim_product(spatial)]
-    )
+    grouped = b.reshape(x, [batch, groups, (channels // groups) * dim_product(spatial)])
     grouped = b.cast(grouped, F32) if wide and type_ in (F16, BF16) else grouped
     result, _, _ = _standardized(b, grouped, [2], node.attr_float("epsilon", 1e-5))
     result = b.cast(result, type_)
@@ -117,7 +115,9 @@ def _convert_layer_normalization(node: Node, b: Builder) -> Converted:
     return _layer_normalization(node, b, 1e-5)
 
 
-def _root_mean_square(b: Builder, x: SSAValue, axes: list[int], epsilon: float) -> SSAValue:
+def _root_mean_square(
+    b: Builder, x: SSAValue, axes: list[int], epsilon: float
+) -> SSAValue:
     mean = b.reduce(b.mul(x, x), "mean", axes)
     return b.unary(ew.SqrtOp, b.add(mean, epsilon))
 

@@ -51,7 +51,8 @@ def padding_of(
 
 
 def spatial_rank_of(value: SSAValue) -> int:
-    """The number of axes after batch and channels.
+    """
+    The number of axes after batch and channels.
 
     Raises:
         InvalidNodeError: there are none.

@@ -23,9 +23,7 @@ def _along(node: Node, b: Builder, x: SSAValue, parameter: SSAValue) -> SSAValue
     if rank_of(parameter) != 1:
         raise InvalidNodeError(f"a scale of type {parameter.type}")
     axis = normalized_axis(node.attr_int("axis", 1), rank_of(x))
-    return b.reshape(
-        parameter, [*dims_of(parameter), *[1] * (rank_of(x) - axis - 1)]
-    )
+    return b.reshape(parameter, [*dims_of(parameter), *[1] * (rank_of(x) - axis - 1)])
 
 
 @converter("DequantizeLinear", since=10)
@@ -74,7 +72,9 @@ def _dynamic_quantize_linear(node: Node, b: Builder) -> Converted:
     )
     scale = b.div(b.sub(high, low), 255.0)
     zero = b.emit(
-        ew.ClampOp(b.unary(ew.RoundOp, b.div(b.unary(ew.NegOp, low), scale)), 0.0, 255.0)
+        ew.ClampOp(
+            b.unary(ew.RoundOp, b.div(b.unary(ew.NegOp, low), scale)), 0.0, 255.0
+        )
     )
     value = b.add(b.unary(ew.RoundOp, b.div(x, scale)), zero)
     return [
@@ -96,5 +96,3 @@ def _matmul_integer(node: Node, b: Builder) -> Converted:
             value = b.sub(value, zero)
         operands.append(value)
     return matmul(b, operands[0], operands[1])
-
-

@@ -134,9 +134,7 @@ def _flattened(b: Builder, x: SSAValue, axis: int) -> SSAValue:
     return b.reshape(x, [rows, columns])
 
 
-def _softmax_like(
-    node: Node, b: Builder, compute: partial[SSAValue]
-) -> SSAValue:
+def _softmax_like(node: Node, b: Builder, compute: partial[SSAValue]) -> SSAValue:
     """Along one axis; up to opset 12 over all axes from `axis` (default 1) on."""
     x = node.input(0)
     rank, dims = rank_of(x), dims_of(x)

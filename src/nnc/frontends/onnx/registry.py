@@ -1,4 +1,4 @@
-"""Which function converts which ONNX op: looked up by domain, name and opset version."""
+"""Which function converts which ONNX op, by domain, name and opset version."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ _ENTRIES: dict[tuple[str, str], list[Entry]] = {}
 def converter(
     op_type: str, *, since: int = 1, domain: str = ""
 ) -> Callable[[Converter], Converter]:
-    """Register the decorated function for an op from opset version `since` on.
+    """
+    Register the decorated function for an op from opset version `since` on.
 
     It holds up to the next registered version of the same op.
     """

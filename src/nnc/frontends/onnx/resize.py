@@ -9,7 +9,7 @@ from typing import get_args
 
 from xdsl.ir import SSAValue
 
-from nnc.analysis.known_values import Ratio
+from nnc.analysis.ratio import Ratio
 from nnc.dialects import nn
 from nnc.dialects.nn.movement import CoordinateMode, NearestMode, ResizeMode
 from nnc.dialects.nn.types import dims_of, rank_of
@@ -66,9 +66,7 @@ def _scaled(
     fractions = [s.as_fraction() for s in scales]
     if any(f is not None and f <= 0 for f in fractions):
         raise InvalidNodeError("scales must be positive")
-    sizes = [
-        _product(d, s, f) for d, s, f in zip(dims, scales, fractions, strict=True)
-    ]
+    sizes = [_product(d, s, f) for d, s, f in zip(dims, scales, fractions, strict=True)]
     fixed = [float(f) for f in fractions if f is not None]
     # Scales that depend on sizes are their ratio.
     known = fixed if len(fixed) == len(scales) else None
@@ -152,7 +150,9 @@ def _coordinates(node: Node) -> CoordinateMode:
     if name in ("tf_crop_and_resize", "tf_half_pixel_for_nn"):
         raise UnsupportedError(f"coordinate_transformation_mode '{name}'")
     if name not in _COORDINATES:
-        raise InvalidNodeError(f"there is no coordinate_transformation_mode '{name[:40]}'")
+        raise InvalidNodeError(
+            f"there is no coordinate_transformation_mode '{name[:40]}'"
+        )
     return _COORDINATES[name]
 
 

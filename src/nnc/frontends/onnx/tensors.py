@@ -57,7 +57,8 @@ def type_name(data_type: int) -> str:
 
 
 def dtype_of(data_type: int, what: str) -> DType:
-    """The numpy type of an ONNX element type.
+    """
+    The numpy type of an ONNX element type.
 
     Raises:
         LoadError: there is no such type.
@@ -81,7 +82,8 @@ class TensorReader:
     def read(
         self, tensor: TensorProto, what: str, payload: memoryview | None = None
     ) -> Array:
-        """The values of `tensor`; `what` names it in errors.
+        """
+        The values of `tensor`; `what` names it in errors.
 
         `payload` is its raw data where that was taken out before parsing.
 
@@ -144,7 +146,9 @@ class TensorReader:
                 f"{math.prod(shape)}"
             )
         if tensor.data_type in _BITS_AS_INT32:
-            return np.array(values, np.int32).astype(np.uint16).view(dtype).reshape(shape)
+            return (
+                np.array(values, np.int32).astype(np.uint16).view(dtype).reshape(shape)
+            )
         if dtype.kind in "iu" and dtype.itemsize < 4:
             # int32_data holds them; what does not fit is cut as in C.
             return np.array(values, np.int32).astype(dtype).reshape(shape)
@@ -157,12 +161,15 @@ class TensorReader:
         if "raw_data" not in fields and tensor.HasField("raw_data") and tensor.raw_data:
             others.append("raw_data")
         if others:
-            raise LoadError(f"{what} of type {type_name(tensor.data_type)} has data in "
-                            f"{others[0]}")
+            raise LoadError(
+                f"{what} of type {type_name(tensor.data_type)} has data in {others[0]}"
+            )
 
 
 def _parsed_size(text: str, what: str) -> int:
     # Longer numbers are no file sizes, and slow to parse.
     if not text.isascii() or not text.isdigit() or len(text) > 20:
-        raise LoadError(f"{what}: '{text[:40]}' is no offset or length of external data")
+        raise LoadError(
+            f"{what}: '{text[:40]}' is no offset or length of external data"
+        )
     return int(text)

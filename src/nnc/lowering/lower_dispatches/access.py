@@ -22,10 +22,10 @@ from nnc.errors import CompileError
 from nnc.lowering.lower_dispatches.elementwise import ELEMENTWISE, compute_type
 from nnc.lowering.lower_dispatches.expressions import (
     Apply,
+    Call,
     Choose,
     Derived,
     FromIndex,
-    Hole,
     Inside,
     Load,
     Node,
@@ -75,9 +75,7 @@ class Elements:
         if (hole := self.holes.get(value)) is not None:
             return hole(indices)
         if (buffer := self.buffers.get(value)) is not None:
-            return Load(
-                compute_type(buffer.element_type), buffer, buffer.index(indices)
-            )
+            return self._load(buffer, indices)
         assert isinstance(value, OpResult), "a block argument without a buffer"
         op = value.op
         if type(op) in ELEMENTWISE:
@@ -89,6 +87,26 @@ class Elements:
                 f"{location_of(op)}: no kernel can compute {op.name} here"
             )
         return rule(self, op, indices)
+
+    def _load(self, buffer: BufferArg, indices: Indices) -> Node:
+        """An element of a buffer; of one that may be empty only if there is one."""
+        type_ = compute_type(buffer.element_type)
+        load = Load(type_, buffer, buffer.index(indices))
+        computed = [
+            (dim, var)
+            for dim, index in zip(buffer.dims, indices, strict=True)
+            for var in index.terms
+            if isinstance(var, Derived)
+        ]
+        unknown = [Index.of(d) for d, _ in computed if isinstance(d, Dim)]
+        if not unknown:
+            return load
+        # Affine indices reach an axis of size 0 never, computed ones do. The indices
+        # are still looked at, since a wrong one has to end the run.
+        looked_at = tuple(FromIndex(i64, Index.var(v)) for _, v in computed)
+        nothing = Call(type_, lambda kb, _: kb.constant(0, type_), looked_at)
+        conditions = tuple(Inside(ZERO, extent) for extent in unknown)
+        return Choose(type_, conditions, load, nothing)
 
     # -- indices that are not affine ------------------------------------------
 
@@ -110,7 +128,7 @@ class Elements:
         divisor = simplified(divisor)
         quotient, rest = split(index, divisor)
         positive = is_nonnegative(rest)
-        if positive and is_below(rest, divisor):
+        if rest.dim == 0 or (positive and is_below(rest, divisor)):
             return quotient, rest
         by = Index.of(divisor if isinstance(divisor, int) else dim_max(divisor, 1))
         extent = quotient_extent(rest, divisor) if positive else None
@@ -297,9 +315,7 @@ def _concat(elements: Elements, op: mv.ConcatOp, indices: Indices) -> Node:
         starts.append(start)
         start = start + dims_of(argument)[axis]
     node: Node | None = None
-    for argument, start in zip(
-        reversed(op.arguments), reversed(starts), strict=True
-    ):
+    for argument, start in zip(reversed(op.arguments), reversed(starts), strict=True):
         local = [*indices[:axis], indices[axis] - start, *indices[axis + 1 :]]
         element = elements.at(argument, local)
         if node is None:
@@ -317,9 +333,7 @@ def _gather(elements: Elements, op: mv.GatherOp, indices: Indices) -> Node:
     rank = len(dims_of(op.indices))
     picked = elements.at(op.indices, indices[axis : axis + rank])
     index = elements.from_node(picked, simplified(dims[axis]))
-    return elements.at(
-        op.operand, [*indices[:axis], index, *indices[axis + rank :]]
-    )
+    return elements.at(op.operand, [*indices[:axis], index, *indices[axis + rank :]])
 
 
 def _gather_elements(

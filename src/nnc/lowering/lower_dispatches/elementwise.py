@@ -133,9 +133,7 @@ def like(kb: KernelBuilder, value: SSAValue, number: float) -> SSAValue:
     return kb.constant(number, element_type_of(value.type), width_of(value.type))
 
 
-def _relu(
-    kb: KernelBuilder, op: Operation, operands: Sequence[SSAValue]
-) -> SSAValue:
+def _relu(kb: KernelBuilder, op: Operation, operands: Sequence[SSAValue]) -> SSAValue:
     (x,) = operands
     if is_unsigned(element_type_of(x.type)) or is_bool(element_type_of(x.type)):
         return x
@@ -245,9 +243,8 @@ def _check_divisor(
     """Integer divisions end the run with DivisionByZero if a divisor is zero."""
     if is_float(element_type_of(divisor.type)):
         return
-    if isinstance(divisor.owner, simd.ConstantOp):
-        if divisor.owner.value.value.data:
-            return
+    if isinstance(divisor.owner, simd.ConstantOp) and divisor.owner.value.value.data:
+        return
     is_zero = kb.pure(simd.CmpOp("eq", divisor, like(kb, divisor, 0)))
     if width_of(divisor.type) > 1:
         if mask is not None:

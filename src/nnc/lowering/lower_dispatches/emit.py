@@ -1,8 +1,8 @@
 """
 IR for expressions: scalars where an element does not depend on the lanes, else vectors.
 
-An `Emitter` binds axes to index values of a kernel. At most one axis is the *lane* axis:
-lane `l` of a vector is the element at counter `+ l` of it. What does not depend on the
+An `Emitter` binds axes to index values of a kernel. At most one axis is the *lane*
+axis: lane `l` of a vector is the element at counter `+ l` of it. What does not depend on the
 lane axis stays scalar and leaves the loops that it does not depend on.
 """
 
@@ -11,12 +11,10 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
-from xdsl.dialects.builtin import i1, i64
+from xdsl.dialects.builtin import i64
 from xdsl.ir import SSAValue
 
 from nnc.dialects import simd
-from nnc.dialects.nn.types import is_float
-from nnc.dialects.simd.types import element_type_of
 from nnc.lowering.lower_dispatches.elementwise import (
     convert,
     emit_elementwise,
@@ -352,4 +350,3 @@ class Emitter:
 def _dim(index: Index) -> DimLike:
     assert index.dim is not None, "divisors are sizes"
     return index.dim
-

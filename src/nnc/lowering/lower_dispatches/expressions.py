@@ -1,8 +1,8 @@
 """
 What one element of a tensor is, as an expression over the axes of a loop nest.
 
-The rules in `access` turn the ops of a dispatch into a graph of these nodes. It is plain
-data: schedules look at it to choose loops and lanes, then `emit` makes IR of it.
+The rules in `access` turn the ops of a dispatch into a graph of these nodes. It is
+plain data: schedules look at it to choose loops and lanes, then `emit` makes IR of it.
 """
 
 from __future__ import annotations

@@ -17,13 +17,13 @@ from xdsl.ir import SSAValue
 
 from nnc.symbolic import Dim, DimLike
 
-
 _SERIAL = count()
 
 
 @dataclass(eq=False)
 class Var:
-    """A variable: the scope depth that it is defined at, and its range.
+    """
+    A variable: the scope depth that it is defined at, and its range.
 
     `extent` bounds it from above, exclusively; `is_nonnegative` from below.
     """
@@ -184,7 +184,9 @@ class Index:
 
 def lower_bound(index: Index) -> int | None:
     """A number that the index is never below, if one is known."""
-    offset = index.offset if isinstance(index.offset, int) else index.offset.lower_bound()
+    offset = (
+        index.offset if isinstance(index.offset, int) else index.offset.lower_bound()
+    )
     if offset is None:
         return None
     total = offset

@@ -57,7 +57,7 @@ _FOLDED: dict[Predicate, Callable[[int, int], bool]] = {
 
 @dataclass(frozen=True)
 class BufferArg:
-    """A buffer that a kernel reads or writes: pointer to element [0, ...], and shape."""
+    """A buffer that a kernel reads or writes: pointer to its first element, and shape."""
 
     ptr: SSAValue
     element_type: Attribute
@@ -90,7 +90,8 @@ class Kernel:
 
 
 class KernelBuilder:
-    """Builds the function of one kernel.
+    """
+    Builds the function of one kernel.
 
     The function's arguments are the run state (only if `state` was asked for), a
     pointer a buffer, one index a dim in use, and the range of tasks.
@@ -139,7 +140,8 @@ class KernelBuilder:
         return max((depths.get(v, 0) for v in values), default=0)
 
     def add(self, op: Operation, depth: int | None = None) -> SSAValue:
-        """Append `op` to the scope at `depth`, by default the innermost one.
+        """
+        Append `op` to the scope at `depth`, by default the innermost one.
 
         Returns its first result, or for ops without results anything.
         """
@@ -385,7 +387,7 @@ class KernelBuilder:
         divisor = simplified(divisor)
         quotient, rest = split(Index.of(index), divisor)
         is_positive = is_nonnegative(rest)
-        if is_positive and is_below(rest, divisor):
+        if rest.dim == 0 or (is_positive and is_below(rest, divisor)):
             return quotient, rest
         if isinstance(divisor, Dim):
             # A size of 0 means that nothing is computed, but must not trap either.
@@ -471,9 +473,7 @@ class KernelBuilder:
     ) -> SSAValue:
         """A number in every lane."""
         key = ("constant", repr(number), element_type, width)
-        return self.cached(
-            key, 0, lambda: simd.ConstantOp(number, element_type, width)
-        )
+        return self.cached(key, 0, lambda: simd.ConstantOp(number, element_type, width))
 
     def splat(self, value: SSAValue, width: int) -> SSAValue:
         """`value` in every lane, unless it has `width` lanes already."""
@@ -545,7 +545,11 @@ class KernelBuilder:
         return self.add(simd.LoadOp(*self.address(ptr, index), width, mask))
 
     def load_invariant(
-        self, ptr: SSAValue, index: IndexLike, width: int = 1, mask: SSAValue | None = None
+        self,
+        ptr: SSAValue,
+        index: IndexLike,
+        width: int = 1,
+        mask: SSAValue | None = None,
     ) -> SSAValue:
         """
         Read elements that the kernel does not write, once for the scope they vary in.

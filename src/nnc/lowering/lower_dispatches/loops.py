@@ -162,7 +162,10 @@ def split_tasks(
     else:
         grain = dim_max(1, Dim.of(GRAIN) // dim_max(inner, 1))
     return TaskSplit(
-        tuple(outer[:count]), tuple(extents[:count]), simplified(rows), simplified(grain)
+        tuple(outer[:count]),
+        tuple(extents[:count]),
+        simplified(rows),
+        simplified(grain),
     )
 
 
@@ -198,8 +201,14 @@ def task_range(
     begin: IndexLike,
     end: IndexLike,
 ) -> tuple[Index, Index]:
-    """The rows of the tasks from `begin` to `end`, `grain` rows each."""
+    """
+    The rows of the tasks from `begin` to `end`, `grain` rows each.
+
+    A single task has all of them, whatever the range.
+    """
     begin, end = Index.of(begin), Index.of(end)
-    if grain == 1:
+    if grain == 1 and rows != 1:
         return begin, end
+    if isinstance(rows, int) and isinstance(grain, int) and rows <= grain:
+        return Index({}, 0), Index.of(rows)
     return begin * grain, kb.minimum(end * grain, rows)

@@ -189,7 +189,12 @@ class DispatchLowering:
         assert block is not None
         if plan.kernel:
             launch = LaunchOp(
-                plan.kernel, operands, plan.dims, plan.tasks, plan.schedule
+                plan.kernel,
+                operands,
+                plan.dims,
+                plan.tasks,
+                plan.schedule,
+                ops=_op_names(dispatch),
             )
             if LOCATION in dispatch.attributes:
                 launch.attributes[LOCATION] = dispatch.attributes[LOCATION]
@@ -210,6 +215,12 @@ class DispatchLowering:
             function.properties["sym_name"] = StringAttr(name)
             self.module.body.block.add_op(function)
         return name
+
+
+def _op_names(dispatch: DispatchOp) -> list[str]:
+    """The ops of a dispatch without the dialect's name, for people to read."""
+    names = (op.name.partition(".")[2] for op in dispatch.block.ops)
+    return [name for name in names if name not in ("constant", "yield")]
 
 
 def _location(dispatch: DispatchOp) -> str:

@@ -24,7 +24,6 @@ from nnc.dialects.nn import elementwise as nn
 from nnc.dialects.nn.reduction import ReduceOp
 from nnc.dialects.nn.types import element_type_of as tensor_element_type
 from nnc.dialects.nn.types import is_bool, is_float
-from nnc.dialects.simd.types import element_type_of
 from nnc.lowering.lower_dispatches.access import Elements, HoleRule, Indices
 from nnc.lowering.lower_dispatches.elementwise import (
     compute_type,
@@ -44,7 +43,7 @@ from nnc.lowering.lower_dispatches.expressions import (
     all_indices,
     walk,
 )
-from nnc.lowering.lower_dispatches.index import Index, IndexLike
+from nnc.lowering.lower_dispatches.index import Index
 from nnc.lowering.lower_dispatches.kernel_builder import BufferArg, KernelBuilder
 from nnc.lowering.lower_dispatches.loops import (
     Space,
@@ -66,7 +65,7 @@ from nnc.symbolic import Dim, DimLike, dim_product
 UNROLL = 4
 """Vectors in flight: enough accumulators to hide the latency of an addition."""
 MAX_STRAIGHT = 4
-"""Rows of up to so many vectors are written out without a loop and stay in registers."""
+"""Rows of up to so many vectors have no loop and stay in registers."""
 MAX_SCRATCH = 8192
 """The most elements of a row that are kept on the stack."""
 
@@ -136,7 +135,9 @@ class Reduction:
         """All lanes of an accumulator as one scalar."""
         kind = {"mean": "add", "sum": "add", "prod": "mul"}.get(self.kind, self.kind)
         if is_bool(self.type):
-            kind = {"max": "or", "add": "or", "min": "and", "mul": "and"}.get(kind, kind)
+            kind = {"max": "or", "add": "or", "min": "and", "mul": "and"}.get(
+                kind, kind
+            )
         return kb.add(simd.ReduceOp(kind, vector))
 
     def finish(
@@ -254,9 +255,7 @@ def analyze_rows(
             d != 1 and r for d, r in zip(buffer.dims, is_reduced, strict=True)
         )
         where = indices if is_full else at_row
-        store = Store(
-            elements.at(yielded.value, where), buffer, buffer.index(where)
-        )
+        store = Store(elements.at(yielded.value, where), buffer, buffer.index(where))
         if is_full:
             level = 1 + max((levels[h] for h in store.node.holes), default=0)
             full.append((level, store))
@@ -361,9 +360,7 @@ def build_rows(
         width = 1
         lane = None
     else:
-        lane, _ = min(
-            candidates, key=lambda c: lane_cost(accesses, c[0], c[1], width)
-        )
+        lane, _ = min(candidates, key=lambda c: lane_cost(accesses, c[0], c[1], width))
     if lane is None or lane in program.row.axes:
         along = _AlongRows(kb, program, lane, width, aliased)
         return along.emit(), "rows along"
@@ -437,9 +434,7 @@ class _AlongRows:
         for phase in range(2, last + 1):
             for root in program.roots(phase):
                 self._find_shared(root, seen, shared)
-        places = [
-            (p, s) for p, s in program.full if s.buffer.ptr not in self.aliased
-        ]
+        places = [(p, s) for p, s in program.full if s.buffer.ptr not in self.aliased]
         for node in dict.fromkeys(shared):
             first, final = min(seen[node]), max(seen[node])
             place = next(
@@ -690,13 +685,9 @@ class _RowLoops:
         bound = dict(self.bound)
         if rows.lane is not None:
             bound[rows.lane] = first
-        emitter = Emitter(
-            kb, bound, rows.lane, width, mask, rows.holes, rows.stashed
-        )
+        emitter = Emitter(kb, bound, rows.lane, width, mask, rows.holes, rows.stashed)
         stashed = [emitter.vector(s.node) for s in self.stashes]
-        values = [
-            convert(kb, emitter.vector(r.node), r.type) for r in self.reductions
-        ]
+        values = [convert(kb, emitter.vector(r.node), r.type) for r in self.reductions]
         stored = [emitter.vector(s.node) for s in self.stores]
         for store, value in zip(
             [*self.stashes, *self.stores], [*stashed, *stored], strict=True
@@ -732,9 +723,7 @@ class _AcrossRows:
         inner = axes[len(split.axes) :]
         inner_sizes = sizes[len(split.axes) :]
         with row_loops(kb, split, inner, inner_sizes, kb.begin, kb.end) as bound:
-            bound.update(
-                (a, Index({}, 0)) for a in (*kept.merged, *program.row.merged)
-            )
+            bound.update((a, Index({}, 0)) for a in (*kept.merged, *program.row.merged))
             first = bound.pop(blocks, Index({}, 0)) * block
             is_whole = kb.compare("sle", first + block, length)
             if is_whole is not False:

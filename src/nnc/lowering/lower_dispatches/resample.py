@@ -15,11 +15,11 @@ from xdsl.ir import Attribute, Operation, SSAValue
 from nnc.dialects import simd
 from nnc.dialects.nn.movement import ResizeOp
 from nnc.dialects.nn.types import dims_of, element_type_of, is_float
+from nnc.lowering.lower_dispatches.access import ELEMENT_RULES, Elements, Indices
 from nnc.lowering.lower_dispatches.elementwise import compute_type, convert, like
 from nnc.lowering.lower_dispatches.expressions import Call, FromIndex, Node, Number
 from nnc.lowering.lower_dispatches.index import Index, simplified
 from nnc.lowering.lower_dispatches.kernel_builder import KernelBuilder
-from nnc.lowering.lower_dispatches.access import ELEMENT_RULES, Elements, Indices
 from nnc.symbolic import Dim
 
 CUBIC_COEFFICIENT = -0.75

@@ -69,7 +69,9 @@ def find_transposition(
         is_plain = isinstance(node, Load | Apply | Call | Number)
         if not is_plain and node.axes & {row, lane}:
             return None
-        if any(set(i.terms) - set(space.axes) - set(space.merged) for i in node.indices):
+        if any(
+            set(i.terms) - set(space.axes) - set(space.merged) for i in node.indices
+        ):
             return None
     for axis in (row, lane):
         extent = space.extent(axis)
@@ -186,7 +188,9 @@ class TransposingLoops:
             crossed[node] = self._read(emitter, node, columns, rows)
         values = [self._values(tile, s, crossed, mask) for s in self.stores]
         for store, vectors in zip(self.stores, values, strict=True):
-            base, offset = kb.address(store.buffer.ptr, emitter.resolve(store.index).base)
+            base, offset = kb.address(
+                store.buffer.ptr, emitter.resolve(store.index).base
+            )
             stride = kb.value(store.index.coefficient(plan.row))
             kb.add(simd.StoreRowsOp(vectors, base, offset, stride, rows, columns))
 
@@ -228,4 +232,3 @@ class TransposingLoops:
             value = emitter.vector(store.node)
             vectors.append(convert(kb, value, store.buffer.element_type))
         return vectors
-

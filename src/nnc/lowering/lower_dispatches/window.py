@@ -86,7 +86,9 @@ class SpatialAxis:
     def place_of(self, out: IndexLike, tap: IndexLike) -> Index:
         """The position in the image that a tap of an output position reads."""
         return (
-            Index.of(out) * self.stride + Index.of(tap) * self.dilation - Index.of(self.low)
+            Index.of(out) * self.stride
+            + Index.of(tap) * self.dilation
+            - Index.of(self.low)
         )
 
     @property

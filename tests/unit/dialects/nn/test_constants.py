@@ -146,6 +146,16 @@ def test_weights_are_native_and_contiguous():
     assert (weights["w"] == array).all()
 
 
+@pytest.mark.parametrize("permutation", [(1, 0, 2), (2, 0, 1), (2, 1, 0), (0, 2, 1)])
+@pytest.mark.parametrize("shape", [(70, 65, 70), (600, 600, 1), (3, 3, 40000)])
+def test_large_transposed_arrays(permutation: tuple[int, ...], shape: tuple[int, ...]):
+    weights = WeightStore()
+    array = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    make_constant(array.transpose(permutation), "w", weights)
+    assert weights["w"].flags.c_contiguous
+    assert (weights["w"] == array.transpose(permutation)).all()
+
+
 def test_large_arrays_are_not_copied():
     weights = WeightStore()
     array = np.zeros((4, 8), np.float32)

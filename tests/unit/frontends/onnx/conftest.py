@@ -22,9 +22,8 @@ Array = NDArray[Any]
 def parse_model(
     graph: str, constants: Mapping[str, Array] | None = None, opset: int = 17
 ) -> ModelProto:
-    """The model for `(inputs) => (outputs) { nodes }`; constants become initializers."""
+    """The model for `(inputs) => (outputs) { nodes }`; constants are initializers."""
     header = f'<ir_version: 8, opset_import: ["": {opset}, "com.microsoft": 1]>'
-    # Functions follow the graph.
     model = parser.parse_model(f"{header} g {graph}")
     for name, array in (constants or {}).items():
         model.graph.initializer.append(numpy_helper.from_array(array, name))

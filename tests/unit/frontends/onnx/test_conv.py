@@ -104,7 +104,9 @@ def test_conv_with_wrong_attributes_is_refused(
 
 def test_conv_filter_of_free_size_is_refused(import_text: Any):
     with pytest.raises(UnsupportedOp, match="size is not constant"):
-        import_text("(float[1,4,9,9] x, float[6,4,K,3] w) => (float[] y) { y = Conv(x, w) }")
+        import_text(
+            "(float[1,4,9,9] x, float[6,4,K,3] w) => (float[] y) { y = Conv(x, w) }"
+        )
 
 
 TRANSPOSED = [

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx.helper import tensor_dtype_to_np_dtype
 from onnx import TensorProto
+from onnx.helper import tensor_dtype_to_np_dtype
 
 from nnc.errors import ModelError, UnsupportedOp
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,14 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from nnc.context import NncContext
 from nnc.dialects.nn import structure
 from nnc.dialects.nn.base import location_of
-from nnc.errors import CompileError, LimitExceeded, LoadError, ModelError, NncError, UnsupportedOp
+from nnc.errors import (
+    CompileError,
+    LimitExceeded,
+    LoadError,
+    ModelError,
+    NncError,
+    UnsupportedOp,
+)
 from nnc.frontends.detect import import_model
 from nnc.interpreters.nn import run_module
 
@@ -33,7 +41,10 @@ def model_of(
     graph = helper.make_graph(
         nodes,
         "g",
-        [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in given.items()],
+        [
+            helper.make_tensor_value_info(n, TensorProto.FLOAT, s)
+            for n, s in given.items()
+        ],
         [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in outputs],
         list(initializers),
     )
@@ -77,7 +88,9 @@ def test_inputs_and_outputs_keep_their_names():
     assert '{nn.name = "out/1:0"}' in text
 
 
-@pytest.mark.parametrize("name", ['a"b', "a\nb", "a\\b", "%s{}", "../x", "ü∑"], ids=repr)
+@pytest.mark.parametrize(
+    "name", ['a"b', "a\nb", "a\\b", "%s{}", "../x", "ü∑"], ids=repr
+)
 def test_strange_names_survive_printing_and_parsing(name: str):
     from xdsl.dialects.builtin import Builtin
     from xdsl.dialects.func import Func
@@ -197,7 +210,9 @@ def test_enormous_shapes_are_refused(dims: tuple[int, ...]):
 
 def test_given_shapes_replace_declared_ones():
     given = {"x": (1, 3, "H", None)}
-    assert "#nn.shape<1, 3, H, x_3>" in shapes_of("N", 3, 8 * 0, "W", input_shapes=given)
+    assert "#nn.shape<1, 3, H, x_3>" in shapes_of(
+        "N", 3, 8 * 0, "W", input_shapes=given
+    )
 
 
 def test_given_sizes_hold_for_other_inputs_with_the_same_name():
@@ -234,7 +249,7 @@ def test_declared_shapes_of_outputs_are_ignored():
     model.graph.output[0].CopyFrom(
         helper.make_tensor_value_info("y", TensorProto.FLOAT, ["A", "B"])
     )
-    assert "#nn.shape<N, 3>> {nn.name = \"y\"}" in text_of(model)
+    assert '#nn.shape<N, 3>> {nn.name = "y"}' in text_of(model)
 
 
 # ---------------------------------------------------------------- refused graphs
@@ -310,7 +325,9 @@ def test_long_chains_need_no_deep_stack():
 def test_long_shape_chains_need_no_deep_stack():
     one = numpy_helper.from_array(np.array([1]), "one")
     nodes = [helper.make_node("Shape", ["x"], ["s0"])]
-    nodes += [helper.make_node("Mul", [f"s{i}", "one"], [f"s{i + 1}"]) for i in range(2000)]
+    nodes += [
+        helper.make_node("Mul", [f"s{i}", "one"], [f"s{i + 1}"]) for i in range(2000)
+    ]
     nodes.append(helper.make_node("Reshape", ["x", "s2000"], ["y"]))
     model = model_of(nodes, inputs={"x": ["N"]}, initializers=(one,))
     assert "nn.mul" not in text_of(model)
@@ -319,10 +336,19 @@ def test_long_shape_chains_need_no_deep_stack():
 @pytest.mark.parametrize(
     ("nodes", "message"),
     [
-        ([helper.make_node("Add", ["x", "q"], ["y"])], "'Add:y' reads 'q', which nothing"),
+        (
+            [helper.make_node("Add", ["x", "q"], ["y"])],
+            "'Add:y' reads 'q', which nothing",
+        ),
         ([RELU, RELU], "'Relu:y' defines 'y', which exists already"),
-        ([helper.make_node("Relu", ["x"], ["z"])], "output 'y' of graph 'g' is defined by"),
-        ([helper.make_node("Relu", [], ["y"])], r"Relu \(node 'Relu:y'\): input 0 is missing"),
+        (
+            [helper.make_node("Relu", ["x"], ["z"])],
+            "output 'y' of graph 'g' is defined by",
+        ),
+        (
+            [helper.make_node("Relu", [], ["y"])],
+            r"Relu \(node 'Relu:y'\): input 0 is missing",
+        ),
         ([helper.make_node("Concat", [], ["y"], axis=0)], "an input is missing"),
         ([helper.make_node("Concat", ["x"], ["y"])], "attribute 'axis' is missing"),
         (
@@ -346,7 +372,9 @@ def test_attribute_given_twice_is_refused():
 
 def test_initializer_given_twice_is_refused():
     weight = numpy_helper.from_array(np.ones(3, F32), "w")
-    model = model_of([helper.make_node("Add", ["x", "w"], ["y"])], initializers=(weight,) * 2)
+    model = model_of(
+        [helper.make_node("Add", ["x", "w"], ["y"])], initializers=(weight,) * 2
+    )
     refused(model, ModelError, "two initializers are called 'w'")
 
 
@@ -383,10 +411,14 @@ def test_nested_subgraphs_are_limited():
 
 def weight_model(weight: TensorProto, dtype: int = TensorProto.FLOAT) -> ModelProto:
     """A model that adds the weight `w` to its input."""
-    return model_of([helper.make_node("Add", ["x", "w"], ["y"])], initializers=(weight,))
+    return model_of(
+        [helper.make_node("Add", ["x", "w"], ["y"])], initializers=(weight,)
+    )
 
 
-def raw_weight(dims: list[int], data: bytes, dtype: int = TensorProto.FLOAT) -> TensorProto:
+def raw_weight(
+    dims: list[int], data: bytes, dtype: int = TensorProto.FLOAT
+) -> TensorProto:
     """A tensor called `w` with these raw bytes."""
     tensor = TensorProto(name="w", data_type=dtype, raw_data=data)
     tensor.dims.extend(dims)
@@ -417,7 +449,9 @@ def test_weights_of_unknown_type_are_refused(dtype: int):
     refused(model, LoadError, "initializer 'w' has an unknown element type")
 
 
-@pytest.mark.parametrize("dtype", [TensorProto.STRING, TensorProto.INT4, TensorProto.COMPLEX64])
+@pytest.mark.parametrize(
+    "dtype", [TensorProto.STRING, TensorProto.INT4, TensorProto.COMPLEX64]
+)
 def test_weights_of_unsupported_type_are_reported(dtype: int):
     model = weight_model(raw_weight([3], bytes(12), dtype))
     refused(model, UnsupportedOp, "initializer 'w' has element type")
@@ -448,11 +482,15 @@ TYPED_FIELDS = [
 ]
 
 
-@pytest.mark.parametrize(("dtype", "field", "values"), TYPED_FIELDS, ids=lambda v: str(v))
+@pytest.mark.parametrize(
+    ("dtype", "field", "values"), TYPED_FIELDS, ids=lambda v: str(v)
+)
 def test_typed_fields_are_read(dtype: int, field: str, values: list[Any]):
     tensor = TensorProto(name="w", data_type=dtype, dims=[3])
     getattr(tensor, field).extend(values)
-    model = model_of([helper.make_node("Cast", ["w"], ["y"], to=11)], initializers=(tensor,))
+    model = model_of(
+        [helper.make_node("Cast", ["w"], ["y"], to=11)], initializers=(tensor,)
+    )
     ctx = NncContext()
     module = import_model(model, ctx=ctx)
     (y,) = run_module(module, ctx.weights, {"x": np.zeros((2, 3), F32)})
@@ -479,14 +517,12 @@ def test_truncated_files_are_refused_at_every_length(tmp_path: Path):
 def test_flipped_bytes_never_crash():
     whole = bytearray(weight_model(raw_weight([3], bytes(12))).SerializeToString())
     random = np.random.default_rng(0)
-    for _ in range(500):
+    for _ in range(3000):
         damaged = bytearray(whole)
         for position in random.integers(0, len(whole), 3):
             damaged[position] = random.integers(256)
-        try:
+        with contextlib.suppress(NncError):
             import_model(bytes(damaged), ctx=NncContext())
-        except NncError:
-            pass
 
 
 def test_missing_files_and_folders_are_refused(tmp_path: Path):
@@ -543,6 +579,12 @@ def test_wrong_headers_are_refused(change: Any, error: Any, message: str):
         if change["opset"] is not None:
             model.opset_import.add(domain="", version=change["opset"])
     refused(model.SerializeToString(), error, message)
+
+
+def test_names_that_are_no_text_are_refused():
+    data = model_of([helper.make_node("Relu", ["x"], ["y"], name="marker")])
+    damaged = data.SerializeToString().replace(b"marker", b"mark\xff\xfe")
+    refused(damaged, LoadError, "a node has a name that is not UTF-8")
 
 
 def test_long_names_are_refused():

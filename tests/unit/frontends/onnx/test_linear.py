@@ -57,7 +57,9 @@ def test_matmul_of_other_depths_is_refused(import_text: Any):
         import_text("(float[2,3] a, float[4,5] b) => (float[] y) { y = MatMul(a, b) }")
 
 
-@pytest.mark.parametrize("attributes", ["", "<transA=1>", "<transB=1>", "<transA=1, transB=1>"])
+@pytest.mark.parametrize(
+    "attributes", ["", "<transA=1>", "<transB=1>", "<transA=1, transB=1>"]
+)
 @pytest.mark.parametrize("bias", [None, (5,), (3, 1), (3, 5), ()], ids=str)
 def test_gemm_agrees(
     attributes: str,
@@ -118,7 +120,8 @@ def test_einsum_agrees(
 ):
     names = "abc"[: len(shapes)]
     types = ", ".join(
-        f"float[{','.join(map(str, s))}] {n}" for n, s in zip(names, shapes, strict=True)
+        f"float[{','.join(map(str, s))}] {n}"
+        for n, s in zip(names, shapes, strict=True)
     )
     agrees(
         f"({types}) => (float[] y) "
@@ -138,7 +141,9 @@ def test_einsum_becomes_a_matmul(import_text: Any):
     assert "#nn.shape<B, H, S, T>> {nn.name" in text
 
 
-@pytest.mark.parametrize("equation", ["ij,jk->ik", "ij->iz", "i1->i", "ij->jj", "...ij..."])
+@pytest.mark.parametrize(
+    "equation", ["ij,jk->ik", "ij->iz", "i1->i", "ij->jj", "...ij..."]
+)
 def test_einsum_with_a_wrong_equation_is_refused(equation: str, import_text: Any):
     with pytest.raises(ModelError, match=r"Einsum \(node 'Einsum:y'\)"):
         import_text(

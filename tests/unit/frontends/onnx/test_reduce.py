@@ -52,8 +52,12 @@ def test_reduction_over_no_axes_may_do_nothing(agrees: Any, rng: np.random.Gener
 
 
 def test_reduction_over_a_missing_axis_is_refused(import_text: Any):
-    with pytest.raises(ModelError, match="axis 99 does not exist in a tensor of rank 2"):
-        import_text("(float[2,3] x) => (float[] y) { y = ReduceMax<axes=[99]>(x) }", opset=11)
+    with pytest.raises(
+        ModelError, match="axis 99 does not exist in a tensor of rank 2"
+    ):
+        import_text(
+            "(float[2,3] x) => (float[] y) { y = ReduceMax<axes=[99]>(x) }", opset=11
+        )
 
 
 def test_log_sum_exp_of_minus_infinity_is_minus_infinity(run_graph: Any):
@@ -111,9 +115,7 @@ def test_softmax_agrees_in_both_meanings(
 
 
 def test_old_softmax_before_axes_of_one_stays_one_op(import_text: Any):
-    text = import_text(
-        "(float[1,8,1,1] x) => (float[] y) { y = Softmax(x) }", opset=9
-    )
+    text = import_text("(float[1,8,1,1] x) => (float[] y) { y = Softmax(x) }", opset=9)
     assert "nn.reshape" not in text
 
 

@@ -44,7 +44,9 @@ def test_resize_to_sizes_agrees(
     )
 
 
-@pytest.mark.parametrize("nearest", ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"])
+@pytest.mark.parametrize(
+    "nearest", ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]
+)
 def test_resize_rounding_agrees(nearest: str, agrees: Any, rng: np.random.Generator):
     agrees(
         "(float[1,1,4,6] x) => (float[] y) "

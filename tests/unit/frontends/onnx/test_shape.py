@@ -52,7 +52,9 @@ def test_shape_agrees(attributes: str, agrees: Any):
 
 
 def test_size_agrees(agrees: Any):
-    agrees("(float[N,3] x) => (int64[] y) { y = Size(x) }", {"x": np.zeros((2, 3), F32)})
+    agrees(
+        "(float[N,3] x) => (int64[] y) { y = Size(x) }", {"x": np.zeros((2, 3), F32)}
+    )
 
 
 def test_shape_arithmetic_as_data_is_folded(import_text: Any, agrees: Any):
@@ -85,7 +87,8 @@ def test_constant_of_shape_agrees(value: str, agrees: Any):
 def test_constant_of_negative_shape_is_refused(import_text: Any):
     with pytest.raises(ModelError, match=r"ConstantOfShape \(node .*negative"):
         import_text(
-            "(float[1] x) => (float[] y) { y = ConstantOfShape(s) }", {"s": np.array([-2])}
+            "(float[1] x) => (float[] y) { y = ConstantOfShape(s) }",
+            {"s": np.array([-2])},
         )
 
 

@@ -30,6 +30,7 @@ from nnc.testing_kernels import (
 )
 
 WORDS = simd.PtrType(i64)
+IndexOp = Callable[[SSAValue, SSAValue], Operation]
 
 
 def run(function: FuncOp, *slots: Slot, state: Array | None = None) -> list[Array]:
@@ -141,7 +142,7 @@ def test_if_without_else_has_only_its_effect(n: int) -> None:
     np.testing.assert_array_equal(result, [3 * n, 4])
 
 
-BINARY: dict[str, tuple[type[Operation], Callable[[int, int], int]]] = {
+BINARY: dict[str, tuple[IndexOp, Callable[[int, int], int]]] = {
     "add": (arith.AddiOp, lambda a, b: a + b),
     "sub": (arith.SubiOp, lambda a, b: a - b),
     "mul": (arith.MuliOp, lambda a, b: a * b),

@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -49,7 +49,7 @@ INTS: list[Attribute] = [*SIGNED, *UNSIGNED]
 _DTYPES = {"f32": "f4", "f64": "f8", "f16": "f2", "bf16": "u2", "i1": "?"}
 
 
-def dtype_of(type: Attribute) -> np.dtype[np.generic]:
+def dtype_of(type: Attribute) -> np.dtype[Any]:
     """How numpy stores elements of a type; bf16 as its bits."""
     name = str(type)
     if name in _DTYPES:
@@ -378,7 +378,7 @@ def all_cases() -> list[Case]:
                     f"cmp_{word}_{t}",
                     (t, t),
                     I1,
-                    lambda x, y, word=word: simd.CmpOp(word, x, y),
+                    partial(simd.CmpOp, word),
                     meaning,
                 )
             )
@@ -401,7 +401,7 @@ def all_cases() -> list[Case]:
             f"cast_{a}_{b}",
             (a,),
             b,
-            lambda x, b=b: simd.CastOp(x, b),
+            partial(simd.CastOp, element_type=b),
             _cast_meaning(a, b),
             0.5,
         )

@@ -215,6 +215,21 @@ def test_gather_of_unknown_sizes(target: Target, rng: Generator) -> None:
 
 
 @pytest.mark.parametrize("axis", [0, 1])
+def test_gather_of_an_empty_axis_reads_nothing(target: Target, axis: int) -> None:
+    shape = (0, 33) if axis == 0 else (33, 0)
+    x = np.zeros(shape, np.float32)
+    dims: list[DimLike] = [*shape]
+    dims[axis] = N
+    indices = np.zeros(20, np.int64)
+    lowered = lower_dispatch(
+        lambda x, i: mv.GatherOp(x, i, axis), [Operand(x, dims), Operand(indices)], target
+    )
+    state = np.zeros(8, np.int64)
+    lowered.run([x, indices], {"N": 0}, state=state)
+    assert state[1] == INDEX_OUT_OF_RANGE
+
+
+@pytest.mark.parametrize("axis", [0, 1])
 def test_gather_elements(target: Target, rng: Generator, axis: int) -> None:
     x = floats(rng, 10, 33)
     size = x.shape[axis]

@@ -18,9 +18,19 @@ from nnc.testing_dispatches import Operand, check_dispatch, lower_dispatch
 
 N, M = Dim.symbol("N"), Dim.symbol("M")
 Generator = np.random.Generator
-DTYPES = (
-    "float64 float32 float16 int64 int32 int16 int8 uint64 uint32 uint16 uint8".split()
-)
+DTYPES = [
+    "float64",
+    "float32",
+    "float16",
+    "int64",
+    "int32",
+    "int16",
+    "int8",
+    "uint64",
+    "uint32",
+    "uint16",
+    "uint8",
+]
 
 
 def numbers(rng: Generator, shape: tuple[int, ...], dtype: str) -> Any:

@@ -71,9 +71,7 @@ def test_softmax_and_layer_norm_rows(
         dims = [N, *shape[1:-1], M]
     x = Operand(floats(rng, *shape), dims)
     check_dispatch(softmax, [x], target, rtol=3e-6)
-    scale, bias = (
-        Operand(floats(rng, shape[-1]), dims and [M]) for _ in range(2)
-    )
+    scale, bias = (Operand(floats(rng, shape[-1]), dims and [M]) for _ in range(2))
     check_dispatch(layer_norm, [x, scale, bias], target, rtol=1e-4, atol=1e-5)
 
 
@@ -86,8 +84,12 @@ def test_softmax_across_memory(
         check_dispatch(lambda x: softmax(x, 0), [x], target, rtol=3e-6)
 
 
-@pytest.mark.parametrize("kind", [k for k in get_args(ReduceKind) if k not in ("and", "or")])
-@pytest.mark.parametrize("dtype", "float32 float64 float16 int64 int8 uint8".split())
+@pytest.mark.parametrize(
+    "kind", [k for k in get_args(ReduceKind) if k not in ("and", "or")]
+)
+@pytest.mark.parametrize(
+    "dtype", ["float32", "float64", "float16", "int64", "int8", "uint8"]
+)
 def test_reductions_of_each_type(
     target: Target, rng: Generator, kind: ReduceKind, dtype: str
 ) -> None:
@@ -117,7 +119,9 @@ def test_reductions_of_each_type(
         )
 
 
-@pytest.mark.parametrize("kind", [k for k in get_args(ReduceKind) if k not in ("and", "or")])
+@pytest.mark.parametrize(
+    "kind", [k for k in get_args(ReduceKind) if k not in ("and", "or")]
+)
 def test_reductions_of_no_elements(target: Target, kind: ReduceKind) -> None:
     for dtype in ("float32", "int32"):
         if kind == "mean" and dtype == "int32":
@@ -149,7 +153,10 @@ def test_nan_and_infinity(target: Target, rng: Generator) -> None:
     check_dispatch(softmax, [x], target, rtol=3e-6)
     for axis in (0, 1):
         check_dispatch(
-            lambda x, axis=axis: [ReduceOp(x, "max", [axis]), ReduceOp(x, "min", [axis])],
+            lambda x, axis=axis: [
+                ReduceOp(x, "max", [axis]),
+                ReduceOp(x, "min", [axis]),
+            ],
             [x],
             target,
         )
@@ -172,10 +179,17 @@ def test_global_average_pool(
 def test_results_through_trailing_views(target: Target, rng: Generator) -> None:
     x = floats(rng, 3, 16, 5)
     check_dispatch(
-        lambda x: ReshapeOp(ReduceOp(x, "sum", [1]), [3, 5]), [x], target, rtol=2e-5, atol=1e-6
+        lambda x: ReshapeOp(ReduceOp(x, "sum", [1]), [3, 5]),
+        [x],
+        target,
+        rtol=2e-5,
+        atol=1e-6,
     )
     check_dispatch(
-        lambda x: TransposeOp(softmax(x), [1, 0]), [floats(rng, 7, 37)], target, rtol=3e-6
+        lambda x: TransposeOp(softmax(x), [1, 0]),
+        [floats(rng, 7, 37)],
+        target,
+        rtol=3e-6,
     )
 
 

@@ -26,7 +26,10 @@ WINDOWS: dict[str, dict[str, Any]] = {
     "3x3d2": {"kernel": (3, 3), "dilations": (2, 2), "padding": (2, 2, 2, 2)},
     "2x2": {"kernel": (2, 2)},
     "odd": {
-        "kernel": (2, 5), "strides": (1, 2), "dilations": (2, 1), "padding": (3, 2, 1, 4),
+        "kernel": (2, 5),
+        "strides": (1, 2),
+        "dilations": (2, 1),
+        "padding": (3, 2, 1, 4),
     },
     "7x7": {"kernel": (7, 7), "padding": (3, 3, 3, 3)},
     "1x1s3": {"kernel": (1, 1), "strides": (3, 3)},
@@ -103,7 +106,7 @@ def test_pool_of_unknown_sizes(target: Target, rng: Generator, kind: PoolKind) -
 
 
 @pytest.mark.parametrize("kind", ["max", "average"])
-@pytest.mark.parametrize("dtype", "float64 float16 int32 int8 uint8".split())
+@pytest.mark.parametrize("dtype", ["float64", "float16", "int32", "int8", "uint8"])
 def test_pool_element_types(
     target: Target, rng: Generator, kind: PoolKind, dtype: str
 ) -> None:

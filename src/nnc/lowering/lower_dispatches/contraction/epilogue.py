@@ -93,9 +93,7 @@ class Epilogue:
     def is_cheap(self) -> bool:
         """Whether each op is about one instruction."""
         return all(
-            type(op) in _CHEAP
-            for op in self._form.epilogue
-            if type(op) in ELEMENTWISE
+            type(op) in _CHEAP for op in self._form.epilogue if type(op) in ELEMENTWISE
         )
 
     @property
@@ -120,9 +118,7 @@ class Epilogue:
         if place.width == 1 or stride == 1 or self._space.columns.size == 1:
             kb.store(value, buffer.ptr, place.offsets[view], place.mask)
         else:
-            kb.store_strided(
-                value, buffer.ptr, place.offsets[view], stride, place.mask
-            )
+            kb.store_strided(value, buffer.ptr, place.offsets[view], stride, place.mask)
 
     def _value(
         self, value: SSAValue, place: Place, memo: dict[SSAValue, SSAValue]

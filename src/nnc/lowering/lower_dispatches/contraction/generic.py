@@ -32,7 +32,7 @@ from nnc.lowering.lower_dispatches.expressions import (
     walk,
 )
 from nnc.lowering.lower_dispatches.index import Index
-from nnc.lowering.lower_dispatches.kernel_builder import KernelBuilder
+from nnc.lowering.lower_dispatches.kernel_builder import BufferArg, KernelBuilder
 from nnc.lowering.lower_dispatches.loops import (
     lane_loop,
     make_axes,
@@ -65,7 +65,9 @@ class _GenericContraction:
         self._anchor = form.anchor
         self._sum = form.anchor.result
         self._type = compute_type(element_type_of(self._sum))
-        args = dict(zip(form.block.args, kb.buffers, strict=False))
+        args: dict[SSAValue, BufferArg] = dict(
+            zip(form.block.args, kb.buffers, strict=False)
+        )
         self._elements = Elements(
             args, {self._sum: lambda at: Hole(self._type, self._sum, axes_of(*at))}
         )

@@ -19,7 +19,13 @@ class ReductionNest:
     outer: Reduction
     inner: Reduction
     k: Reduction
-    b_stride: Dim
+
+    @property
+    def a_k_stride(self) -> int:
+        """The stride of A in the innermost loop."""
+        stride = self.k.a.as_int()
+        assert stride is not None
+        return stride
 
     @staticmethod
     def of(axes: Sequence[Reduction]) -> ReductionNest:
@@ -43,4 +49,4 @@ class ReductionNest:
             stream = axis
             rest.pop()
         own = [none] * (3 - len(own)) + own
-        return ReductionNest(tuple(rest), own[0], own[1], own[2], k.b)
+        return ReductionNest(tuple(rest), own[0], own[1], own[2])

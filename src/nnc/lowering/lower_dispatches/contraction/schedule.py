@@ -9,8 +9,9 @@ from nnc.analysis.dispatches import DispatchForm
 from nnc.dialects.nn.types import element_type_of, is_float
 from nnc.dialects.rt.types import BufferType
 from nnc.lowering.lower_dispatches.contraction.generic import emit_generic
-from nnc.lowering.lower_dispatches.contraction.loops import ContractionLoops, Tiling
+from nnc.lowering.lower_dispatches.contraction.loops import ContractionLoops
 from nnc.lowering.lower_dispatches.contraction.space import Space, contraction_space
+from nnc.lowering.lower_dispatches.contraction.tiles import Tiling
 from nnc.lowering.lower_dispatches.kernel_builder import Kernel, KernelBuilder
 from nnc.lowering.tiling import (
     column_tiles,
@@ -50,9 +51,7 @@ def contraction_kernel(
     tiling = choose_tiling(space, target, vector_width(target, element_type))
     loops = ContractionLoops(kb, form, space, tiling)
     loops.emit()
-    return ContractionKernel(
-        kb.finish(), loops.tasks, f"contraction {tiling.name}"
-    )
+    return ContractionKernel(kb.finish(), loops.tasks, f"contraction {tiling.name}")
 
 
 def choose_tiling(space: Space, target: Target, width: int) -> Tiling:
@@ -77,9 +76,7 @@ def choose_tiling(space: Space, target: Target, width: int) -> Tiling:
     return Tiling(
         axis,
         row_tiles(sizes[axis], height),
-        column_tiles(
-            target, columns, nv, width, is_packed=space.packing is not None
-        ),
+        column_tiles(target, columns, nv, width, is_packed=space.packing is not None),
         rows_outermost=_rows_outermost(space, target, nv * width),
     )
 

@@ -50,9 +50,7 @@ class Axis:
 
     def scaled(self, factor: Dim) -> tuple[Dim, ...]:
         """All strides times `factor`."""
-        return tuple(
-            s * factor for s in (self.a, self.b, self.column, *self.views)
-        )
+        return tuple(s * factor for s in (self.a, self.b, self.column, *self.views))
 
     @property
     def strides(self) -> tuple[Dim, ...]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -131,8 +131,7 @@ class Weights:
 
 def whole_numbers(seed: int, *shape: int, dtype: npt.DTypeLike = np.float32) -> Array:
     """Small whole numbers: sums of products of them are exact in any order."""
-    numbers = np.random.default_rng(seed).integers(-4, 5, shape)
-    return cast(Array, numbers.astype(dtype))
+    return np.random.default_rng(seed).integers(-4, 5, shape).astype(dtype)
 
 
 def matmul(a: SSAValue, b: SSAValue) -> SSAValue:
@@ -140,14 +139,13 @@ def matmul(a: SSAValue, b: SSAValue) -> SSAValue:
     return MatmulOp(a, b).result
 
 
-@dataclass(frozen=True)
 class Harness:
     """What tests of contractions need."""
 
-    compile: Callable[..., Compiled] = staticmethod(compile_dispatch)
-    numbers: Callable[..., Array] = staticmethod(whole_numbers)
-    matmul: Callable[[SSAValue, SSAValue], SSAValue] = staticmethod(matmul)
-    Weights: type[Weights] = Weights
+    compile = staticmethod(compile_dispatch)
+    numbers = staticmethod(whole_numbers)
+    matmul = staticmethod(matmul)
+    Weights = Weights
 
 
 @pytest.fixture

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, Float16Type, f32
+from xdsl.dialects.builtin import Float16Type, f32
 from xdsl.ir import SSAValue
 
 from nnc.dialects.nn import BroadcastOp, ConstantOp, ReshapeOp, TransposeOp
 from nnc.dialects.nn import elementwise as nn
+from nnc.dialects.nn.constants import dense_attribute
 from nnc.dialects.nn.types import I32, U8, dims_of, tensor_type
 from nnc.symbolic import Dim
 from nnc.target import Target
@@ -22,8 +23,7 @@ SHAPE = (19, 7, 37)
 
 
 def scalar(value: float) -> SSAValue:
-    type = tensor_type(f32, [])
-    return ConstantOp(DenseIntOrFPElementsAttr.from_list(type, [value])).result  # pyright: ignore[reportArgumentType]
+    return ConstantOp(dense_attribute(np.array(value, np.float32))).result
 
 
 def spread(value: SSAValue, like: SSAValue) -> SSAValue:

@@ -22,28 +22,26 @@ M, N, K, B = (Dim.symbol(s) for s in "MNKB")
 
 
 @pytest.mark.parametrize("m", [0, 1, 13, 15, 33])
+@pytest.mark.parametrize(("k", "n"), [(1, 1), (3, 31), (17, 16), (5, 72), (9, 101)])
 @pytest.mark.parametrize("is_packed", [True, False], ids=["packed", "plain"])
 def test_matmul_bias_relu_any_size_exact(
-    harness: Harness, target: Target, m: int, is_packed: bool
+    harness: Harness, target: Target, m: int, k: int, n: int, is_packed: bool
 ) -> None:
-    for k, n in [(1, 1), (3, 31), (17, 16), (5, 72), (9, 101)]:
-        weights = harness.Weights(target, (k, n))
+    weights = harness.Weights(target, (k, n))
 
-        def body(a: SSAValue, b: SSAValue, bias: SSAValue) -> SSAValue:
-            product = harness.matmul(a, weights.unpacked(b) if is_packed else b)
-            return ReluOp(AddOp(product, BroadcastOp(bias, [m, n]).result)).result
+    def body(a: SSAValue, b: SSAValue, bias: SSAValue) -> SSAValue:
+        product = harness.matmul(a, weights.unpacked(b) if is_packed else b)
+        return ReluOp(AddOp(product, BroadcastOp(bias, [m, n]).result)).result
 
-        b_type = weights.type if is_packed else tensor_type(f32, [k, n])
-        types = [tensor_type(f32, [m, k]), b_type, tensor_type(f32, [n])]
-        kernel = harness.compile(target, types, body)
-        a, b, bias = (
-            harness.numbers(i, *s) for i, s in enumerate([(m, k), (k, n), (n,)])
-        )
-        arrays = [a, weights.pack(b) if is_packed else b, bias]
-        expected = np.maximum(a @ b + bias, 0)
-        for parts in (1, 2, 5):
-            (result,) = kernel.run(arrays, parts=parts)
-            np.testing.assert_array_equal(result, expected, f"{k=} {n=} {parts=}")
+    b_type = weights.type if is_packed else tensor_type(f32, [k, n])
+    types = [tensor_type(f32, [m, k]), b_type, tensor_type(f32, [n])]
+    kernel = harness.compile(target, types, body)
+    a, b = harness.numbers(0, m, k), harness.numbers(1, k, n)
+    bias = harness.numbers(2, n)
+    arrays = [a, weights.pack(b) if is_packed else b, bias]
+    expected = np.maximum(a @ b + bias, 0)
+    for parts in (1, 2, 5):
+        np.testing.assert_array_equal(kernel.run(arrays, parts=parts)[0], expected)
 
 
 @pytest.mark.parametrize("k", [0, 1, 7])
@@ -174,9 +172,11 @@ def test_matmul_reads_a_through_views(
 
 def test_matmul_reads_b_transposed(harness: Harness, target: Target) -> None:
     types = [tensor_type(f32, [15, 6]), tensor_type(f32, [20, 6])]
-    kernel = harness.compile(
-        target, types, lambda a, b: harness.matmul(a, TransposeOp(b, [1, 0]).result)
-    )
+
+    def body(a: SSAValue, b: SSAValue) -> SSAValue:
+        return harness.matmul(a, TransposeOp(b, [1, 0]).result)
+
+    kernel = harness.compile(target, types, body)
     a, b = harness.numbers(0, 15, 6), harness.numbers(1, 20, 6)
     np.testing.assert_array_equal(kernel.run([a, b])[0], a @ b.T)
 
@@ -279,11 +279,11 @@ def test_matmul_integers_wrap(
     weights = harness.Weights(target, (k, n), element_type=type_)
     b_type = weights.type if is_packed else tensor_type(type_, [k, n])
     types = [tensor_type(type_, [2, m, k]), b_type]
-    kernel = harness.compile(
-        target,
-        types,
-        lambda a, b: harness.matmul(a, weights.unpacked(b) if is_packed else b),
-    )
+
+    def body(a: SSAValue, b: SSAValue) -> SSAValue:
+        return harness.matmul(a, weights.unpacked(b) if is_packed else b)
+
+    kernel = harness.compile(target, types, body)
     dtype = np.dtype(f"int{bits}")
     rng = np.random.default_rng(0)
     a = rng.integers(-100, 100, (2, m, k)).astype(dtype)

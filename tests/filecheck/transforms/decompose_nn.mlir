@@ -1,0 +1,98 @@
+// RUN: nnc-opt %s -p decompose-nn | filecheck %s
+
+// CHECK-LABEL: func.func @softmax
+// CHECK-NEXT:    %[[MAX:.*]] = nn.reduce %x {kind = "max", axes = array<i64: 1>, keep_dims = true}
+// CHECK-NEXT:    %[[SPREAD:.*]] = nn.broadcast %[[MAX]]
+// CHECK-NEXT:    %[[CENTRED:.*]] = nn.sub %x, %[[SPREAD]]
+// CHECK-NEXT:    %[[EXP:.*]] = nn.exp %[[CENTRED]]
+// CHECK-NEXT:    %[[SUM:.*]] = nn.reduce %[[EXP]] {kind = "sum", axes = array<i64: 1>, keep_dims = true}
+// CHECK-NEXT:    %[[FACTOR:.*]] = nn.reciprocal %[[SUM]]
+// CHECK-NEXT:    %[[FACTORS:.*]] = nn.broadcast %[[FACTOR]]
+// CHECK-NEXT:    nn.mul %[[EXP]], %[[FACTORS]]
+func.func @softmax(%x: tensor<2x7xf32>) -> tensor<2x7xf32> {
+  %0 = nn.softmax %x {axis = -1 : i64} : (tensor<2x7xf32>) -> tensor<2x7xf32>
+  func.return %0 : tensor<2x7xf32>
+}
+
+// Sums of 16-bit floats are taken in f32.
+// CHECK-LABEL: func.func @softmax_of_f16
+// CHECK-NEXT:    nn.cast %x : (tensor<2x7xf16>) -> tensor<2x7xf32>
+// CHECK:         nn.cast {{.*}} : (tensor<2x7xf32>) -> tensor<2x7xf16>
+// CHECK-NEXT:    func.return
+func.func @softmax_of_f16(%x: tensor<2x7xf16>) -> tensor<2x7xf16> {
+  %0 = nn.softmax %x {axis = 1 : i64} : (tensor<2x7xf16>) -> tensor<2x7xf16>
+  func.return %0 : tensor<2x7xf16>
+}
+
+// CHECK-LABEL: func.func @mean_over_a_known_size
+// CHECK-NEXT:    nn.reduce %x {kind = "sum"
+// CHECK-NEXT:    nn.constant dense<0.25>
+// CHECK-NEXT:    nn.broadcast
+// CHECK-NEXT:    nn.mul
+func.func @mean_over_a_known_size(%x: tensor<2x4xf32>) -> tensor<2x1xf32> {
+  %0 = nn.reduce %x {kind = "mean", axes = array<i64: 1>, keep_dims = true} : (tensor<2x4xf32>) -> tensor<2x1xf32>
+  func.return %0 : tensor<2x1xf32>
+}
+
+// CHECK-LABEL: func.func @mean_over_a_symbol
+// CHECK-NEXT:    nn.reduce %x {kind = "sum"
+// CHECK-NEXT:    nn.dims <W>
+// CHECK:         nn.cast
+// CHECK:         nn.div
+func.func @mean_over_a_symbol(%x: tensor<2x?xf32, #nn.shape<2, W>>) -> tensor<2x1xf32> {
+  %0 = nn.reduce %x {kind = "mean", axes = array<i64: 1>, keep_dims = true} : (tensor<2x?xf32, #nn.shape<2, W>>) -> tensor<2x1xf32>
+  func.return %0 : tensor<2x1xf32>
+}
+
+// CHECK-LABEL: func.func @layer_norm
+// CHECK:         nn.reduce {{.*}} {kind = "sum", axes = array<i64: 1, 2>
+// CHECK:         nn.sub
+// CHECK:         nn.reduce {{.*}} {kind = "sum", axes = array<i64: 1, 2>
+// CHECK:         nn.sqrt
+// CHECK-NOT:     nn.layer_norm
+func.func @layer_norm(%x: tensor<2x3x4xf32>, %s: tensor<3x4xf32>) -> tensor<2x3x4xf32> {
+  %0 = nn.layer_norm %x, %s {axis = 1 : i64, epsilon = 1.0e-05 : f64} : (tensor<2x3x4xf32>, tensor<3x4xf32>) -> tensor<2x3x4xf32>
+  func.return %0 : tensor<2x3x4xf32>
+}
+
+// CHECK-LABEL: func.func @batch_norm_of_inputs
+// CHECK:         nn.sqrt
+// CHECK:         nn.mul
+// CHECK:         nn.add
+// CHECK-NOT:     nn.batch_norm
+func.func @batch_norm_of_inputs(%x: tensor<1x2x4xf32>, %v: tensor<2xf32>) -> tensor<1x2x4xf32> {
+  %0 = nn.batch_norm %x, %v, %v, %v, %v {axis = 1 : i64, epsilon = 0.0 : f64} : (tensor<1x2x4xf32>, tensor<2xf32>, tensor<2xf32>, tensor<2xf32>, tensor<2xf32>) -> tensor<1x2x4xf32>
+  func.return %0 : tensor<1x2x4xf32>
+}
+
+// Kernel and stride 2: a 1x1 convolution with four times the channels, then a shuffle.
+// CHECK-LABEL: func.func @conv_transpose_with_kernel_of_its_stride
+// CHECK:         nn.conv {{.*}}padding = #nn.shape<0, 0, 0, 0>, layout = "channels_last"{{.*}} -> tensor<1x5x5x12xf32>
+// CHECK-NOT:     nn.slice
+// CHECK:         nn.transpose {{.*}} -> tensor<1x3x10x10xf32>
+func.func @conv_transpose_with_kernel_of_its_stride(%x: tensor<1x4x5x5xf32>, %w: tensor<4x3x2x2xf32>) -> tensor<1x3x10x10xf32> {
+  %0 = nn.conv_transpose %x, %w {strides = array<i64: 2, 2>, dilations = array<i64: 1, 1>, padding = #nn.shape<0, 0, 0, 0>, layout = "channels_first", groups = 1 : i64, output_padding = array<i64: 0, 0>} : (tensor<1x4x5x5xf32>, tensor<4x3x2x2xf32>) -> tensor<1x3x10x10xf32>
+  func.return %0 : tensor<1x3x10x10xf32>
+}
+
+// Its bias is added before the shuffle.
+// CHECK-LABEL: func.func @conv_transpose_with_bias
+// CHECK:         %[[CONV:.*]] = nn.conv
+// CHECK:         nn.add %[[CONV]]
+// CHECK:         nn.reshape
+func.func @conv_transpose_with_bias(%x: tensor<1x4x5xf32>, %w: tensor<4x2x2xf32>) -> tensor<1x2x10xf32> {
+  %b = nn.constant dense<[[1.0], [2.0]]> : tensor<2x1xf32>
+  %0 = nn.conv_transpose %x, %w {strides = array<i64: 2>, dilations = array<i64: 1>, padding = #nn.shape<0, 0>, layout = "channels_first", groups = 1 : i64, output_padding = array<i64: 0>} : (tensor<1x4x5xf32>, tensor<4x2x2xf32>) -> tensor<1x2x10xf32>
+  %1 = nn.broadcast %b : (tensor<2x1xf32>) -> tensor<1x2x10xf32>
+  %2 = nn.add %0, %1 : (tensor<1x2x10xf32>, tensor<1x2x10xf32>) -> tensor<1x2x10xf32>
+  func.return %2 : tensor<1x2x10xf32>
+}
+
+// CHECK-LABEL: func.func @other_ops_stay
+// CHECK-NEXT:    nn.gather
+// CHECK-NEXT:    nn.reduce {{.*}} {kind = "max"
+func.func @other_ops_stay(%x: tensor<2x4xf32>, %i: tensor<3xi64>) -> tensor<3x1xf32> {
+  %0 = nn.gather %x, %i {axis = 0 : i64} : (tensor<2x4xf32>, tensor<3xi64>) -> tensor<3x4xf32>
+  %1 = nn.reduce %0 {kind = "max", axes = array<i64: 1>, keep_dims = true} : (tensor<3x4xf32>) -> tensor<3x1xf32>
+  func.return %1 : tensor<3x1xf32>
+}
