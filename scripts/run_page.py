@@ -106,7 +106,7 @@ def apply_edit(block: Block, root: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(block.text, encoding="utf-8")
         return path
-    anchor = match["anchor"].replace("\\n", "\n")
+    anchor = match["anchor"].replace("\\n", "\n").replace('\\"', '"')
     source = path.read_text(encoding="utf-8")
     position = source.find(anchor)
     if position < 0:

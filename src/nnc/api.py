@@ -92,23 +92,8 @@ def compile(
     resolved = resolve_target(target)
     check_runs_here(resolved)
     build = _Build(options, resolved, on_pass)
-    module = build.lower(model)
-    with build.phase("llvm", "code generation"):
-        text = emit_llvm(module.ir, resolved)
-        data = emit_object(text, resolved)
-    with build.phase("llvm", "loading"):
-        plan = plan_of(module.ir)
-        code = LoadedCode(data)
-        info = Info(
-            target=str(resolved),
-            kernels=kernel_infos(plan),
-            weight_bytes=sum(w.nbytes for w in plan.weights),
-            code_bytes=len(data),
-            code_generations=1,
-        )
-        named = {w.name for w in plan.weights}
-        arrays = {n: module.weights[n] for n in module.weights if n in named}
-        compiled = CompiledModel(plan, arrays, code, info)
+    with _collector_paused():
+        compiled = build.compile(model)
     compiled.set_phases(build.phases)
     return compiled
 
@@ -161,16 +146,8 @@ def emit(
     )
     resolved = resolve_target(target)
     build = _Build(options, resolved, on_pass)
-    module = build.lower(model)
-    with build.phase("llvm", "code generation"):
-        if kind == "mlir":
-            return str(module).encode()
-        text = emit_llvm(module.ir, resolved)
-        if kind == "ll":
-            return text.encode()
-        if kind == "s":
-            return emit_assembly(text, resolved).encode()
-        return emit_object(text, resolved)
+    with _collector_paused():
+        return build.emit(model, kind)
 
 
 def plan_of(module: ModuleOp) -> Plan:
@@ -230,22 +207,53 @@ class _Build:
         """The module of the model after the pipeline. A given module stays as it is."""
         steps = self._steps()
         self.total = len(steps) + 1 + _AFTER_PASSES
-        with _collector_paused():
-            with self.phase("import", "import"):
-                if isinstance(model, Module):
-                    module = Module(model.ir.clone(), model.context.clone())
-                else:
-                    module = convert(model, input_shapes=self.options.input_shapes)
-                verify(module, "import")
-            for stage, spec in steps:
-                with self.phase(stage, spec.name):
-                    run_pass(module, make_pass(spec))
+        with self.phase("import", "import"):
+            if isinstance(model, Module):
+                module = Module(model.ir.clone(), model.context.clone())
+            else:
+                module = convert(model, input_shapes=self.options.input_shapes)
+            verify(module, "import")
+        for stage, spec in steps:
+            with self.phase(stage, spec.name):
+                run_pass(module, make_pass(spec))
         return module
+
+    def compile(self, model: object) -> CompiledModel:
+        """The model, loaded into this process."""
+        module = self.lower(model)
+        with self.phase("llvm", "code generation"):
+            data = emit_object(emit_llvm(module.ir, self.target), self.target)
+        with self.phase("llvm", "loading"):
+            plan = plan_of(module.ir)
+            info = Info(
+                target=str(self.target),
+                kernels=kernel_infos(plan),
+                weight_bytes=sum(w.nbytes for w in plan.weights),
+                code_bytes=len(data),
+                code_generations=1,
+            )
+            named = {w.name for w in plan.weights}
+            arrays = {n: module.weights[n] for n in module.weights if n in named}
+            return CompiledModel(plan, arrays, LoadedCode(data), info)
+
+    def emit(self, model: object, kind: OutputKind) -> bytes:
+        """The code of the model, as a file of that kind."""
+        module = self.lower(model)
+        with self.phase("llvm", "code generation"):
+            if kind == "mlir":
+                return str(module).encode()
+            text = emit_llvm(module.ir, self.target)
+            if kind == "ll":
+                return text.encode()
+            if kind == "s":
+                return emit_assembly(text, self.target).encode()
+            return emit_object(text, self.target)
 
     def _steps(self) -> list[tuple[str, ArgSpec]]:
         text = self.options.pipeline
-        if text is not None:
-            return [("", spec) for spec in pipelines.expand(text)]
         options = pipelines.PipelineOptions(target=self.options.target)
+        if text is not None:
+            specs = pipelines.expand(text, defaults=options)
+            return [("", spec) for spec in specs]
         steps = pipelines.steps(DEFAULT_PIPELINE, options)
         return [(str(step.stage), step.spec) for step in steps]

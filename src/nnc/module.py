@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xdsl.dialects.builtin import ModuleOp
-
 from xdsl.passes import PassPipeline
 from xdsl.printer import Printer
 from xdsl.universe import XDSL_UNIVERSE

@@ -8,7 +8,7 @@ record. It never looks at a model.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Final
 
@@ -38,6 +38,9 @@ class PipelineOptions:
 
     target: str = "native"
     """Name of the `nnc.Target` that code is made for."""
+
+
+_DEFAULTS: Final = PipelineOptions()
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,7 @@ def stop_after(steps: Iterable[Step], stage: Stage) -> tuple[Step, ...]:
 
 
 def parse_options(
-    name: str, parameters: Mapping[str, tuple[object, ...]]
+    name: str, parameters: Mapping[str, tuple[object, ...]], defaults: PipelineOptions
 ) -> PipelineOptions:
     """The options record from the braces of `name{target=avx2}`."""
     known = {f.name for f in fields(PipelineOptions)}
@@ -139,21 +142,27 @@ def parse_options(
                 f"pipeline '{name}' has no option '{key}'; it has: {names}"
             )
         values[key.replace("-", "_")] = ",".join(str(v) for v in value)
-    return PipelineOptions(**values)
+    return replace(defaults, **values)
 
 
-def expand(text: str, *, stop: Stage | None = None) -> tuple[ArgSpec, ...]:
+def expand(
+    text: str,
+    *,
+    stop: Stage | None = None,
+    defaults: PipelineOptions = _DEFAULTS,
+) -> tuple[ArgSpec, ...]:
     """
     The passes of a textual pipeline, with the pipelines it names spelled out.
 
     `stop` leaves named pipelines after that stage; passes named alone always stay.
+    `defaults` are the options of named pipelines whose text does not say otherwise.
     """
     result: list[ArgSpec] = []
     for item in parse_pipeline(text):
         if item.name not in PIPELINES:
             result.append(item)
             continue
-        named = steps(item.name, parse_options(item.name, item.parameters))
+        named = steps(item.name, parse_options(item.name, item.parameters, defaults))
         if stop is not None:
             named = stop_after(named, stop)
         result += [s.spec for s in named]

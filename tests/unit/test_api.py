@@ -254,8 +254,8 @@ def test_all_errors_share_a_base():
 @pytest.mark.parametrize("target", ["generic", "avx2", "avx512", "neon"])
 def test_emit_makes_code_for_any_target(target: str):
     assert b"rt.plan" in emit(SUM, "mlir", target=target)
-    assert b"define void @main" in emit(SUM, "ll", target=target)
-    assert b"main" in emit(SUM, "s", target=target)
+    assert b"define void @nnc_run" in emit(SUM, "ll", target=target)
+    assert b"nnc_run" in emit(SUM, "s", target=target)
     assert emit(SUM, "o", target=target)[:4] == b"\x7fELF"
 
 

@@ -30,6 +30,13 @@ def test_expand_spells_named_pipelines_out_between_passes():
     assert specs[1:-1] == named
 
 
+def test_expand_uses_the_default_options_where_the_text_gives_none():
+    defaults = PipelineOptions("generic")
+    named = tuple(s.spec for s in steps("nnc-default", defaults))
+    assert expand("nnc-default", defaults=defaults) == named
+    assert expand("nnc-default{target=avx2}", defaults=defaults) != named
+
+
 def test_stop_after_keeps_a_prefix_of_the_pipeline():
     everything = steps("nnc-default", PipelineOptions())
     lengths: list[int] = []

@@ -92,14 +92,6 @@ def constant_text(value: Attribute, type: Attribute) -> str:
     return "<" + ", ".join(f"{name} {n}" for n in numbers) + ">"
 
 
-@cache
-def splat_text(value: FloatAttr, type: Attribute) -> str:
-    """LLVM's spelling of a vector of one number, without its type."""
-    assert is_vector(type)
-    element = type.element_type
-    return f"splat ({type_text(element)} {_number(value.value.data, element)})"
-
-
 class _FunctionPrinter:
     """Names and lines of one function."""
 
@@ -206,7 +198,6 @@ def _incoming(
 
 _INLINE: dict[type[Operation], Callable[[Any], str]] = {
     llvm.ConstantOp: lambda op: constant_text(op.value, op.result.type),
-    llvmx.SplatOp: lambda op: splat_text(op.value, op.res.type),
     llvm.UndefOp: lambda op: "undef",
     llvm.ZeroOp: lambda op: (
         "zeroinitializer"

@@ -15,7 +15,6 @@ from xdsl.dialects.builtin import (
     I1,
     I64,
     AnyFloatConstr,
-    FloatAttr,
     IntegerAttr,
     IntegerType,
     SignlessIntegerConstraint,
@@ -53,31 +52,6 @@ _FLOAT_CONSTR: AttrConstraint = AnyFloatConstr | VectorType.constr(AnyFloatConst
 
 def _bool_like(type: Attribute) -> Attribute:
     return VectorType(i1, type.shape) if is_vector(type) else i1
-
-
-@irdl_op_definition
-class SplatOp(IRDLOperation):
-    """
-    A constant vector of one float.
-
-    For values whose `dense<…>` xDSL prints such that it reads back as another number:
-    infinities, NaN and large whole numbers. Scalar attributes are fine.
-    """
-
-    name = "llvmx.splat"
-
-    value = prop_def(FloatAttr)
-    res = result_def(VectorType)
-
-    traits = traits_def(Pure())
-
-    assembly_format = "$value attr-dict `:` type($res)"
-
-    def __init__(self, value: float, type: VectorType) -> None:
-        super().__init__(
-            properties={"value": FloatAttr(value, type.element_type)},
-            result_types=(type,),
-        )
 
 
 @irdl_op_definition
@@ -282,7 +256,6 @@ LLVMX = Dialect(
         MaskedGatherOp,
         MaskedScatterOp,
         SelectOp,
-        SplatOp,
         UIToFPOp,
     ],
 )

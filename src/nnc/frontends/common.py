@@ -9,10 +9,10 @@ source node, and answers what shape arithmetic is known to hold.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
-from xdsl.dialects.builtin import DYNAMIC_INDEX, StringAttr, TensorType
+from xdsl.dialects.builtin import DYNAMIC_INDEX, StringAttr
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 from xdsl.utils.exceptions import VerifyException
 
@@ -32,6 +32,7 @@ from nnc.dialects.nn.types import (
     rank_of,
     static_shape,
     tensor_type,
+    tensor_type_of,
 )
 from nnc.errors import NncError
 from nnc.frontends.loader.limits import DEFAULT_LIMITS, Limits
@@ -111,8 +112,7 @@ class Builder:
         return result
 
     def _check_size(self, value: SSAValue) -> None:
-        type_ = value.type
-        assert isinstance(type_, TensorType)
+        type_ = tensor_type_of(value)
         # Free sizes count as one element: the executor knows them.
         shape = [1 if d == DYNAMIC_INDEX else d for d in type_.get_shape()]
         item_bytes = bit_width(type_.get_element_type()) // 8
@@ -170,9 +170,10 @@ class Builder:
             result = op.results[0]
             elements = self.known_values.elements(result)
             assert elements is not None
+            dims = cast("list[Dim]", list(elements.flat))
             last = self.block.last_op
             self.set_location(location_of(op))
-            value = self.known_elements(list(elements.flat), result)
+            value = self.known_elements(dims, result)
             # Built at the end, as everything; its place is before the first reader.
             while (new_op := self.block.last_op) is not last:
                 assert new_op is not None
@@ -464,6 +465,18 @@ def shape_text(shape: SSAValue | Sequence[Dim]) -> str:
     return f"[{', '.join(map(str, dims))}]"
 
 
+def require_sizes(dims: Sequence[Dim], what: str) -> None:
+    """
+    Check that none of `dims` is known to be negative.
+
+    Raises:
+        InvalidNodeError: one is.
+    """
+    negative = [d for d in dims if (v := d.as_int()) is not None and v < 0]
+    if negative:
+        raise InvalidNodeError(f"{what} holds {negative[0]}")
+
+
 def erase_dead_ops(block: Block) -> None:
     """Erase the ops of `block` whose results nobody uses, save the terminator."""
     op: Operation | None = block.last_op
@@ -482,5 +495,6 @@ __all__ = [
     "UnsupportedError",
     "ascii_name",
     "erase_dead_ops",
+    "require_sizes",
     "shape_text",
 ]

@@ -229,14 +229,20 @@ class CompiledModel:
         if self._last_seconds < _LONG_RUN_SECONDS or not is_main:
             self._entry(*arguments)
         else:
-            helper = threading.Thread(target=self._entry, args=arguments)
-            helper.start()
+            # Not Thread.join: interrupted, it takes a running thread for finished.
+            done = threading.Event()
+
+            def run() -> None:
+                self._entry(*arguments)
+                done.set()
+
+            threading.Thread(target=run).start()
             try:
-                while helper.is_alive():
-                    helper.join(_POLL_SECONDS)
+                while not done.wait(_POLL_SECONDS):
+                    pass
             except BaseException:
                 context.state[StateWord.CANCEL] = 1
-                helper.join()
+                done.wait()
                 raise
         self._last_seconds = time.perf_counter() - started
 

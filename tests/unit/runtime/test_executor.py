@@ -5,9 +5,11 @@ The executor on a hand-made plan: a ctypes callback stands in for the machine co
 as kernels do.
 """
 
+import _thread
 import ctypes
 import gc
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -125,7 +127,7 @@ class FakeCode:
 
     def address(self, symbol: str) -> int:
         """Where the callback is."""
-        assert symbol == "main"
+        assert symbol == "nnc_run"
         address = ctypes.cast(self.pointer, ctypes.c_void_p).value
         assert address is not None
         return address
@@ -406,6 +408,27 @@ def test_cancel_word_becomes_exception():
 
     with pytest.raises(Cancelled):
         model(FakeCode(cancel))(x_of(1))
+
+
+def test_interrupt_stops_a_long_run():
+    seen: list[bool] = []
+
+    def wait_for_cancel(state: int, table: int) -> None:
+        flag = words(state, 8)
+        deadline = time.monotonic() + 20
+        while not flag[StateWord.CANCEL] and time.monotonic() < deadline:
+            time.sleep(0.01)
+        seen.append(bool(flag[StateWord.CANCEL]))
+
+    exe = model(FakeCode(wait_for_cancel))
+    exe._last_seconds = 10.0
+    timer = threading.Timer(0.2, _thread.interrupt_main)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        exe(x_of(1))
+    timer.join()
+    assert seen == [True]
+    exe.close()
 
 
 # ---- weights

@@ -34,16 +34,18 @@ from nnc.frontends.common import (
     erase_dead_ops,
 )
 from nnc.frontends.loader.limits import DEFAULT_LIMITS, Limits
+from nnc.frontends.onnx.graphs import (
+    node_name,
+    ordered_nodes,
+    outer_names,
+    subgraphs,
+)
 from nnc.frontends.onnx.inputs import InputShapes, input_types
 from nnc.frontends.onnx.model import (
     Model,
     function_key,
     load_model,
-    node_name,
     opset_versions,
-    ordered_nodes,
-    outer_names,
-    subgraphs,
 )
 from nnc.frontends.onnx.node import Node, SubgraphConverter
 from nnc.frontends.onnx.registry import (

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from heapq import heapify, heappop, heappush
 from pathlib import Path
 from typing import Final
 
 from google.protobuf.message import DecodeError
 from onnx import (
-    AttributeProto,
     FunctionProto,
     GraphProto,
     ModelProto,
@@ -23,6 +21,7 @@ from nnc.errors import LimitExceeded, LoadError, ModelError
 from nnc.frontends.loader.files import ExternalData, read_file
 from nnc.frontends.loader.limits import Limits
 from nnc.frontends.loader.protobuf import without_payloads
+from nnc.frontends.onnx.graphs import subgraphs
 from nnc.frontends.onnx.registry import normalized_domain
 from nnc.frontends.onnx.tensors import TensorReader
 
@@ -150,23 +149,7 @@ def function_key(function: FunctionProto | NodeProto) -> FunctionKey:
     return normalized_domain(function.domain), name, function.overload
 
 
-def node_name(node: NodeProto) -> str:
-    """What errors and locations call a node."""
-    if node.name:
-        return node.name
-    output = next((o for o in node.output if o), "")
-    return f"{node.op_type}:{output}"
-
-
 # ---------------------------------------------------------------- size
-
-
-def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
-    """The graphs in a node's attributes."""
-    for attribute in node.attribute:
-        if attribute.type == AttributeProto.GRAPH or attribute.HasField("g"):
-            yield attribute.g
-        yield from attribute.graphs
 
 
 def _check_size(
@@ -303,102 +286,4 @@ def _callees_first(
                     raise ModelError(f"function '{called[1]}' calls itself")
                 if called not in state:
                     pending.append((called, False))
-    return order
-
-
-# ---------------------------------------------------------------- order
-
-
-def ordered_nodes(
-    nodes: Sequence[NodeProto], defined: set[str], graph_name: str
-) -> list[NodeProto]:
-    """
-    The nodes so that each comes after those whose outputs it reads.
-
-    `defined` are the names that exist before the first node; it gains all outputs.
-
-    Raises:
-        ModelError: there is a cycle, a name that nothing defines, or one defined twice.
-    """
-    producers: dict[str, int] = {}
-    for index, node in enumerate(nodes):
-        for name in node.output:
-            if not name:
-                continue
-            if name in defined or name in producers:
-                raise ModelError(
-                    f"node '{node_name(node)}' defines '{name}', which exists already"
-                )
-            producers[name] = index
-    reads = [_names_read(node) for node in nodes]
-    in_order = True
-    for index, (node, names) in enumerate(zip(nodes, reads, strict=True)):
-        for name in names:
-            if name in defined:
-                continue
-            producer = producers.get(name)
-            if producer is None:
-                raise ModelError(
-                    f"node '{node_name(node)}' reads '{name}', which nothing defines"
-                )
-            in_order = in_order and producer < index
-    defined.update(producers)
-    return list(nodes) if in_order else _sorted(nodes, reads, producers, graph_name)
-
-
-def _names_read(node: NodeProto) -> list[str]:
-    """What a node reads, the outer values that its subgraphs read included."""
-    names = [name for name in node.input if name]
-    if node.attribute:
-        for graph in subgraphs(node):
-            names.extend(outer_names(graph))
-    return names
-
-
-def outer_names(graph: GraphProto) -> set[str]:
-    """The names that a subgraph reads from the graphs around it."""
-    used: set[str] = set()
-    own: set[str] = set()
-    pending = [graph]
-    # Inner names are unique in a model, so that one set for all levels is enough.
-    while pending:
-        current = pending.pop()
-        own.update(i.name for i in current.input)
-        own.update(i.name for i in current.initializer)
-        used.update(o.name for o in current.output)
-        for node in current.node:
-            own.update(node.output)
-            used.update(node.input)
-            pending.extend(subgraphs(node))
-    return used - own - {""}
-
-
-def _sorted(
-    nodes: Sequence[NodeProto],
-    reads: Sequence[Sequence[str]],
-    producers: dict[str, int],
-    graph_name: str,
-) -> list[NodeProto]:
-    users: list[set[int]] = [set() for _ in nodes]
-    waiting = [0] * len(nodes)
-    for index, names in enumerate(reads):
-        for producer in {producers[n] for n in names if n in producers}:
-            users[producer].add(index)
-            waiting[index] += 1
-    ready = [i for i, count in enumerate(waiting) if not count]
-    heapify(ready)
-    order: list[NodeProto] = []
-    while ready:
-        index = heappop(ready)
-        order.append(nodes[index])
-        for user in users[index]:
-            waiting[user] -= 1
-            if not waiting[user]:
-                heappush(ready, user)
-    if len(order) != len(nodes):
-        stuck = next(n for n, count in zip(nodes, waiting, strict=True) if count)
-        raise ModelError(
-            f"graph '{graph_name}' has a cycle: node '{node_name(stuck)}' needs its own "
-            "output"
-        )
     return order

@@ -8,6 +8,7 @@ from xdsl.ir import SSAValue
 
 from nnc.dialects import nn
 from nnc.dialects.nn import elementwise as ew
+from nnc.dialects.nn.conv import PoolKind
 from nnc.dialects.nn.types import dims_of, element_type_of, is_float, rank_of
 from nnc.frontends.common import Builder, InvalidNodeError, UnsupportedError
 from nnc.frontends.onnx.node import Node
@@ -64,7 +65,7 @@ def spatial_rank_of(value: SSAValue) -> int:
 
 
 def _pool(
-    node: Node, b: Builder, x: SSAValue, kind: nn.conv.PoolKind, count_padding: bool
+    node: Node, b: Builder, x: SSAValue, kind: PoolKind, count_padding: bool
 ) -> SSAValue:
     rank = spatial_rank_of(x)
     if not node.has_attr("kernel_shape"):

@@ -66,10 +66,8 @@ def _quantized(
 def _dynamic_quantize_linear(node: Node, b: Builder) -> Converted:
     x = node.input(0)
     axes = list(range(rank_of(x)))
-    low, high = (
-        b.reshape(b.binary(op, b.reduce(x, kind, axes), 0.0), ())
-        for op, kind in ((ew.MinimumOp, "min"), (ew.MaximumOp, "max"))
-    )
+    low = b.binary(ew.MinimumOp, b.reshape(b.reduce(x, "min", axes), ()), 0.0)
+    high = b.binary(ew.MaximumOp, b.reshape(b.reduce(x, "max", axes), ()), 0.0)
     scale = b.div(b.sub(high, low), 255.0)
     zero = b.emit(
         ew.ClampOp(

@@ -27,6 +27,7 @@ GROUPS: Final = (
     "conv",
     "einsum",
     "elementwise",
+    "gather",
     "linear",
     "movement",
     "norm",

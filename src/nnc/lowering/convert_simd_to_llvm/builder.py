@@ -44,8 +44,6 @@ from nnc.dialects.simd.types import (
 from nnc.target import Target
 
 PTR = llvm.LLVMPointerType()
-_MAX_DENSE = 1e6
-"""Dense floats below are printed as decimals, which read back; see `llvmx.splat`."""
 _NO_WRAP = IntegerAttr(
     llvm.OverflowAttr((llvm.OverflowFlag.NO_SIGNED_WRAP,)).to_int(), 32
 )
@@ -106,14 +104,6 @@ def _constant_attr(value: float, type: Attribute) -> Attribute:
         return IntegerAttr(int(value), type, truncate_bits=True)
     assert isinstance(type, AnyFloat)
     return FloatAttr(value, type)
-
-
-def _constant_op(value: float, type: Attribute) -> Operation:
-    if is_vector(type) and is_float(type) and not abs(value) < _MAX_DENSE:
-        return llvmx.SplatOp(value, type)
-    return llvm.ConstantOp.create(
-        properties={"value": _constant_attr(value, type)}, result_types=(type,)
-    )
 
 
 @cache
@@ -206,7 +196,12 @@ class Builder:
         key = (repr(value) if isinstance(value, float) else value, type)
         known = self.constants.get(key)
         if known is None:
-            known = self.hoist(_constant_op(value, type))
+            known = self.hoist(
+                llvm.ConstantOp.create(
+                    properties={"value": _constant_attr(value, type)},
+                    result_types=(type,),
+                )
+            )
             self.constants[key] = known
         return known
 

@@ -25,6 +25,7 @@ from nnc.lowering.lower_dispatches.expressions import (
     Call,
     Choose,
     Derived,
+    DerivedKind,
     FromIndex,
     Inside,
     Load,
@@ -112,7 +113,7 @@ class Elements:
 
     def derived(
         self,
-        kind: str,
+        kind: DerivedKind,
         *args: Index,
         extent: DimLike | None = None,
         nonnegative: bool = False,
@@ -120,7 +121,7 @@ class Elements:
         """`kind` of `args` as an index."""
         key = (kind, *(a.key for a in args))
         if key not in self._derived:
-            self._derived[key] = Derived(0, extent, nonnegative, kind=kind, args=args)  # pyright: ignore[reportArgumentType]
+            self._derived[key] = Derived(0, extent, nonnegative, kind=kind, args=args)
         return Index.var(self._derived[key])
 
     def divmod(self, index: Index, divisor: DimLike) -> tuple[Index, Index]:
@@ -351,6 +352,13 @@ def _iota(elements: Elements, op: mv.IotaOp, indices: Indices) -> Node:
     return FromIndex(compute_type(element_type_of(op.result)), indices[axis])
 
 
+def _resize(elements: Elements, op: mv.ResizeOp, indices: Indices) -> Node:
+    # It pulls through Elements itself, hence the late import.
+    from nnc.lowering.lower_dispatches.resample import resized
+
+    return resized(elements, op, indices)
+
+
 def _constant(elements: Elements, op: ConstantOp, indices: Indices) -> Node:
     numbers: list[float] = dense_array(op.value).ravel().tolist()
     type_ = compute_type(element_type_of(op.result))
@@ -393,6 +401,7 @@ ELEMENT_RULES: dict[type[Operation], Callable[..., Node]] = {
     mv.GatherOp: _gather,
     mv.GatherElementsOp: _gather_elements,
     mv.IotaOp: _iota,
+    mv.ResizeOp: _resize,
     ConstantOp: _constant,
     DimsOp: _dims,
 }

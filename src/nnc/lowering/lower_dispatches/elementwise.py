@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from xdsl.dialects.builtin import (
     BFloat16Type,
     Float16Type,
-    IntegerType,
     f32,
 )
 from xdsl.ir import Attribute, Operation, SSAValue
@@ -24,7 +23,7 @@ from nnc.dialects.nn import elementwise as nn
 from nnc.dialects.nn.base import location_of
 from nnc.dialects.nn.types import element_type_of as tensor_element_type
 from nnc.dialects.nn.types import is_bool, is_float, is_unsigned
-from nnc.dialects.simd.types import element_type_of, width_of
+from nnc.dialects.simd.types import bits_of, element_type_of, width_of
 from nnc.errors import CompileError
 from nnc.lowering.lower_dispatches.kernel_builder import KernelBuilder
 
@@ -78,10 +77,13 @@ def emit_elementwise(
     return rule(kb, op, operands)
 
 
+MakeOp = Callable[..., Operation]
+"""An op class, as something that makes an op of operands."""
+
 Rule = Callable[[KernelBuilder, Operation, Sequence[SSAValue]], SSAValue]
 
 
-def _same(op: type[Operation]) -> Rule:
+def _same(op: MakeOp) -> Rule:
     """The `simd` op on the same operands."""
 
     def emit(kb: KernelBuilder, _: Operation, operands: Sequence[SSAValue]) -> SSAValue:
@@ -90,7 +92,7 @@ def _same(op: type[Operation]) -> Rule:
     return emit
 
 
-def _float(op: type[Operation]) -> Rule:
+def _float(op: MakeOp) -> Rule:
     """The `simd` op, which exists for floats only."""
 
     def emit(
@@ -107,7 +109,7 @@ def _float(op: type[Operation]) -> Rule:
     return emit
 
 
-def _rounding(op: type[Operation]) -> Rule:
+def _rounding(op: MakeOp) -> Rule:
     """The `simd` op on floats; integers stay."""
 
     def emit(kb: KernelBuilder, _: Operation, operands: Sequence[SSAValue]) -> SSAValue:
@@ -118,7 +120,7 @@ def _rounding(op: type[Operation]) -> Rule:
     return emit
 
 
-def _logical(op: type[Operation], on_bool: type[Operation]) -> Rule:
+def _logical(op: MakeOp, on_bool: MakeOp) -> Rule:
     """One op for numbers, another one for booleans."""
 
     def emit(kb: KernelBuilder, _: Operation, operands: Sequence[SSAValue]) -> SSAValue:
@@ -181,7 +183,7 @@ def _clamp(kb: KernelBuilder, op: Operation, operands: Sequence[SSAValue]) -> SS
 
 def _bound(bound: float | None, element_type: Attribute) -> float | None:
     """A clamp bound that the type can hold; none where it cannot bind."""
-    if bound is None or not isinstance(element_type, IntegerType):
+    if bound is None or is_float(element_type):
         return bound
     lowest, highest = integer_range(element_type)
     if math.isinf(bound):
@@ -189,9 +191,9 @@ def _bound(bound: float | None, element_type: Attribute) -> float | None:
     return min(max(int(bound), lowest), highest)
 
 
-def integer_range(element_type: IntegerType) -> tuple[int, int]:
+def integer_range(element_type: Attribute) -> tuple[int, int]:
     """The smallest and the largest number of an integer type."""
-    bits = element_type.width.data
+    bits = bits_of(element_type)
     if is_unsigned(element_type) or bits == 1:
         return 0, 2**bits - 1
     return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1

@@ -2,8 +2,8 @@
 IR for expressions: scalars where an element does not depend on the lanes, else vectors.
 
 An `Emitter` binds axes to index values of a kernel. At most one axis is the *lane*
-axis: lane `l` of a vector is the element at counter `+ l` of it. What does not depend on the
-lane axis stays scalar and leaves the loops that it does not depend on.
+axis: lane `l` of a vector is the element at counter `+ l` of it. What does not depend
+on the lane axis stays scalar and leaves the loops that it does not depend on.
 """
 
 from __future__ import annotations
@@ -79,11 +79,15 @@ class Emitter:
         self.lane = lane if width > 1 else None
         self.width = width
         self.mask = mask
-        self.holes = holes or {}
+        self.holes: Mapping[SSAValue, SSAValue] = holes or {}
         self.stashed = stashed or {}
         self.given = given or {}
         self._guard: SSAValue | None = None
         self._keys = {axis: index.key for axis, index in axes.items()}
+
+    def fill(self, source: SSAValue, value: SSAValue) -> None:
+        """Give a `Hole` its value."""
+        self.holes = {**self.holes, source: value}
 
     def vector(self, node: Node) -> SSAValue:
         """The value of `node` in every lane."""

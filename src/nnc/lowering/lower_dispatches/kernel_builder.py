@@ -10,7 +10,7 @@ construction, and no later pass has to move them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
@@ -57,7 +57,7 @@ _FOLDED: dict[Predicate, Callable[[int, int], bool]] = {
 
 @dataclass(frozen=True)
 class BufferArg:
-    """A buffer that a kernel reads or writes: pointer to its first element, and shape."""
+    """A buffer that a kernel reads or writes: where it begins, and its shape."""
 
     ptr: SSAValue
     element_type: Attribute
@@ -200,7 +200,7 @@ class KernelBuilder:
         upper: IndexLike,
         step: IndexLike = 1,
         extent: DimLike | None = None,
-    ) -> Iterator[Index]:
+    ) -> Generator[Index]:
         """
         A loop; gives its counter. One iteration needs no loop.
 
@@ -247,7 +247,7 @@ class KernelBuilder:
         return self._variable(block.args[0], extent, nonnegative)
 
     @contextmanager
-    def when(self, condition: SSAValue | bool) -> Iterator[None]:
+    def when(self, condition: SSAValue | bool) -> Generator[None]:
         """Ops that run only if the condition holds; loads stay inside."""
         if condition is True:
             yield
@@ -274,7 +274,7 @@ class KernelBuilder:
             results = branch()
             types = [r.type for r in results]
             regions.append(Region(self._pop(results)))
-        op = scf.IfOp(condition, types, *regions)
+        op = scf.IfOp(condition, types, regions[0], regions[1])
         self.add(op)
         return list(op.results)
 

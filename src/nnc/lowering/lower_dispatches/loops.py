@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -177,7 +177,7 @@ def row_loops(
     extents: Sequence[DimLike],
     begin: IndexLike,
     end: IndexLike,
-) -> Iterator[dict[Axis, Index]]:
+) -> Generator[dict[Axis, Index]]:
     """Loops over the rows of a range of tasks and the `inner` axes; binds them all."""
     bound: dict[Axis, Index] = {}
     with ExitStack() as stack:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp, StringAttr
-from xdsl.ir import SSAValue
+from xdsl.dialects.builtin import FloatAttr, ModuleOp, StringAttr
+from xdsl.ir import Attribute, Block, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import VerifyException
 
@@ -16,7 +16,6 @@ from nnc.dialects.nn.base import LOCATION
 from nnc.dialects.rt import DispatchOp, LaunchOp
 from nnc.dialects.rt.types import buffer_type_of
 from nnc.errors import CompileError
-from nnc.lowering.lower_dispatches import resample as _resample  # noqa: F401 # rules
 from nnc.lowering.lower_dispatches.access import Elements
 from nnc.lowering.lower_dispatches.contraction import contraction_kernel
 from nnc.lowering.lower_dispatches.kernel_builder import (
@@ -51,7 +50,9 @@ def start_kernel(
     operands = [*dispatch.inputs, *dispatch.outputs]
     kb = KernelBuilder(target, [buffer_type_of(b) for b in operands])
     count = len(dispatch.inputs)
-    inputs = dict(zip(dispatch.block.args, kb.buffers[:count], strict=True))
+    inputs: dict[SSAValue, BufferArg] = dict(
+        zip(dispatch.block.args, kb.buffers[:count], strict=True)
+    )
     return kb, inputs, kb.buffers[count:]
 
 
@@ -127,24 +128,42 @@ class _LaunchPlan:
     schedule: str
 
 
-def structural_key(dispatch: DispatchOp) -> Hashable:
-    """Equal for dispatches that the same launch serves: names do not matter."""
+def dispatch_key(dispatch: DispatchOp) -> Hashable:
+    """Equal for dispatches that one launch plan serves: names do not matter."""
     buffers = [*dispatch.inputs, *dispatch.outputs]
-    numbers: dict[SSAValue, int] = {a: i for i, a in enumerate(dispatch.block.args)}
-    ops: list[Hashable] = []
-    for op in dispatch.block.ops:
-        ops.append(
-            (
-                op.name,
-                tuple(numbers[o] for o in op.operands),
-                tuple(sorted(op.properties.items(), key=lambda p: p[0])),
-                tuple(r.type for r in op.results),
-            )
-        )
-        for result in op.results:
-            numbers[result] = len(numbers)
     aliases = tuple(buffers.index(b) for b in buffers)
-    return (tuple(b.type for b in buffers), aliases, tuple(ops))
+    return (tuple(b.type for b in buffers), aliases, block_key(dispatch.block))
+
+
+def _bits(attribute: Attribute) -> Hashable:
+    """The attribute, or for a float its text: 0.0 and -0.0 are equal attributes."""
+    return str(attribute) if attribute.name == FloatAttr.name else attribute
+
+
+def block_key(block: Block) -> Hashable:
+    """Equal for blocks that compute the same, whatever their values are called."""
+    numbers: dict[SSAValue, int] = {}
+
+    def visit(block: Block) -> Hashable:
+        for argument in block.args:
+            numbers[argument] = len(numbers)
+        ops: list[Hashable] = []
+        for op in block.ops:
+            regions = tuple(visit(r.block) for r in op.regions if r.blocks)
+            for result in op.results:
+                numbers[result] = len(numbers)
+            ops.append(
+                (
+                    op.name,
+                    tuple(numbers[o] for o in op.operands),
+                    tuple((k, _bits(op.properties[k])) for k in sorted(op.properties)),
+                    tuple(r.type for r in op.results),
+                    regions,
+                )
+            )
+        return (tuple(a.type for a in block.args), tuple(ops))
+
+    return visit(block)
 
 
 @dataclass
@@ -153,8 +172,8 @@ class DispatchLowering:
 
     module: ModuleOp
     target: Target
-    names: dict[str, str] = field(default_factory=dict[str, str])
-    """Printed kernel → its name in the module."""
+    names: dict[Hashable, str] = field(default_factory=dict[Hashable, str])
+    """Structure of a kernel → its name in the module."""
 
     plans: dict[Hashable, _LaunchPlan] = field(
         default_factory=dict[Hashable, "_LaunchPlan"]
@@ -175,7 +194,7 @@ class DispatchLowering:
             form = analyze(dispatch)
         except VerifyException as error:
             raise CompileError(f"{_location(dispatch)}: {error}") from error
-        key = structural_key(dispatch)
+        key = dispatch_key(dispatch)
         plan = self.plans.get(key)
         if plan is None:
             scheduled = SCHEDULES[form.kind](dispatch, form, self.target)
@@ -205,13 +224,13 @@ class DispatchLowering:
     def _emit(self, scheduled: Scheduled) -> str:
         """The name of the kernel, which is added to the module if it is new."""
         function = scheduled.kernel.func
-        text = str(function)
-        name = self.names.get(text)
+        key = block_key(function.body.block)
+        name = self.names.get(key)
         if name is None:
             stem = scheduled.schedule.split(" ")[0]
             number = self.counts.get(stem, 0)
             self.counts[stem] = number + 1
-            name = self.names[text] = f"{stem}_{number}"
+            name = self.names[key] = f"{stem}_{number}"
             function.properties["sym_name"] = StringAttr(name)
             self.module.body.block.add_op(function)
         return name

@@ -8,15 +8,21 @@ the nearest element is the same one whatever the target.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
-from xdsl.dialects.builtin import f64, i64
-from xdsl.ir import Attribute, Operation, SSAValue
+from xdsl.dialects.builtin import DenseArrayBase, Float64Type, f64, i64
+from xdsl.ir import Attribute, SSAValue
 
 from nnc.dialects import simd
 from nnc.dialects.nn.movement import ResizeOp
 from nnc.dialects.nn.types import dims_of, element_type_of, is_float
-from nnc.lowering.lower_dispatches.access import ELEMENT_RULES, Elements, Indices
-from nnc.lowering.lower_dispatches.elementwise import compute_type, convert, like
+from nnc.lowering.lower_dispatches.access import Elements, Indices
+from nnc.lowering.lower_dispatches.elementwise import (
+    MakeOp,
+    compute_type,
+    convert,
+    like,
+)
 from nnc.lowering.lower_dispatches.expressions import Call, FromIndex, Node, Number
 from nnc.lowering.lower_dispatches.index import Index, simplified
 from nnc.lowering.lower_dispatches.kernel_builder import KernelBuilder
@@ -25,7 +31,7 @@ from nnc.symbolic import Dim
 CUBIC_COEFFICIENT = -0.75
 
 
-def _call(op: type[Operation], *args: Node) -> Node:
+def _call(op: MakeOp, *args: Node) -> Node:
     """A `simd` op on nodes of one type."""
 
     def emit(kb: KernelBuilder, values: Sequence[SSAValue]) -> SSAValue:
@@ -41,7 +47,7 @@ def _cast(node: Node, element_type: Attribute) -> Node:
     return Call(element_type, emit, (node,))
 
 
-def _with(op: type[Operation], node: Node, number: float) -> Node:
+def _with(op: MakeOp, node: Node, number: float) -> Node:
     """A `simd` op on a node and a number."""
 
     def emit(kb: KernelBuilder, values: Sequence[SSAValue]) -> SSAValue:
@@ -58,9 +64,10 @@ def _float(dim: Dim | Index | int) -> Node:
     return FromIndex(f64, index)
 
 
-def _resize(elements: Elements, op: ResizeOp, indices: Indices) -> Node:
+def resized(elements: Elements, op: ResizeOp, indices: Indices) -> Node:
+    """The element of a resized tensor."""
     before, after = dims_of(op.operand), dims_of(op.result)
-    given = tuple(float(s) for s in op.scales.get_values())
+    given = tuple(cast("DenseArrayBase[Float64Type]", op.scales).get_values())
     axes = [
         axis
         for axis, (a, b) in enumerate(zip(before, after, strict=True))
@@ -201,6 +208,3 @@ def _cubic_taps(t: Node) -> dict[int, Node]:
         1: polynomial(u, inner),
         2: polynomial(_with(simd.AddOp, u, 1.0), outer),
     }
-
-
-ELEMENT_RULES[ResizeOp] = _resize

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from xdsl.dialects.builtin import IntegerType, f64, i64
+from xdsl.dialects.builtin import f64, i64
 from xdsl.ir import SSAValue
 
 from nnc.analysis.dispatches import DispatchForm
@@ -148,7 +148,6 @@ class ScanKernel:
         if is_float(node.type):
             start: float = -math.inf if is_max else math.inf
         else:
-            assert isinstance(node.type, IntegerType)
             start = integer_range(node.type)[0 if is_max else 1]
 
         def step(i: Index, state: list[SSAValue]) -> list[SSAValue]:
@@ -173,7 +172,7 @@ class ScanKernel:
         self._store(emitter(None), place)
 
     def _store(self, emitter: Emitter, value: SSAValue) -> None:
-        emitter.holes = {self.op.result: value}
+        emitter.fill(self.op.result, value)
         values = [emitter.vector(s.node) for s in self.stores]
         for store, stored in zip(self.stores, values, strict=True):
             store_element(emitter, store, stored)

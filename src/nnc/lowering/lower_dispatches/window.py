@@ -178,12 +178,13 @@ class WindowKernel:
         return node, elements.at(op.filter, [*taps, Index({}, 0), channel])
 
     @property
-    def _is_average(self) -> bool:
+    def is_average(self) -> bool:
+        """Whether elements are added up and divided."""
         return isinstance(self.op, PoolOp) and self.op.kind.data == "average"
 
     def _accumulator_type(self) -> Attribute:
         type_ = self.node.type
-        return i64 if self._is_average and not is_float(type_) else type_
+        return i64 if self.is_average and not is_float(type_) else type_
 
     # -- loops ----------------------------------------------------------------
 
@@ -361,7 +362,7 @@ class _Row:
             if is_float(window.type):
                 return kb.add(simd.FmaOp(value, weight, total))
             return kb.add(simd.AddOp(kb.add(simd.MulOp(value, weight)), total))
-        if window._is_average:  # pyright: ignore[reportPrivateUsage]
+        if window.is_average:
             return kb.add(simd.AddOp(total, value))
         return running_extremum(kb, total, value, largest=True)
 
@@ -370,20 +371,20 @@ class _Row:
         number: float = 0
         if isinstance(window.op, PoolOp) and window.op.kind.data == "max":
             type_ = window.type
-            number = -float("inf") if is_float(type_) else integer_range(type_)[0]  # pyright: ignore[reportArgumentType]
+            number = -float("inf") if is_float(type_) else integer_range(type_)[0]
         return window.kb.constant(number, window.type, self.width)
 
     def _finish(self, total: SSAValue, out: Index, inner_taps: Index) -> None:
         """Divide an average, run what follows, store."""
         window, along = self.window, self.window.spatial[-1]
         kb = window.kb
-        if window._is_average:  # pyright: ignore[reportPrivateUsage]
+        if window.is_average:
             count = self._count(out, inner_taps)
             count = kb.splat(count, self.width)
             total = kb.add(simd.DivOp(total, count))
         total = convert(kb, total, window.node.type)
         emitter = self.emitter({along.out: out})
-        emitter.holes = {window.op.result: total}
+        emitter.fill(window.op.result, total)
         values = [emitter.vector(s.node) for s in window.stores]
         for store, value in zip(window.stores, values, strict=True):
             store_element(emitter, store, value)

@@ -218,13 +218,15 @@ def build_all(block: Block, groups: Sequence[Group]) -> None:
         dispatch = build_dispatch(group.ops, group.kind)
         block.insert_op_before(dispatch, terminator)
         keyed.append((position, dispatch))
-    keyed = [(p, op) for p, op in keyed if op.parent is block]
     for index, (position, op) in enumerate(keyed):
-        if is_dead(op) or is_top_level(op) or isinstance(op, DispatchOp):
+        if op.parent is not block or isinstance(op, DispatchOp):
+            continue
+        if is_dead(op) or is_top_level(op):
             continue
         # A scalar expression that is wanted as a value.
         dispatch = build_dispatch([op], DispatchKind.POINTWISE)
         block.insert_op_before(dispatch, terminator)
         keyed[index] = position, dispatch
+    keyed = [(p, op) for p, op in keyed if op.parent is block]
     keyed.sort(key=lambda item: item[0])
     sort_block(block, [op for _, op in keyed])

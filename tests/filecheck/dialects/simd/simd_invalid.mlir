@@ -237,3 +237,19 @@ func.func @contract_mask(%a: !simd.ptr<f32>, %i: index, %m: vector<4xi1>) {
   %0 = simd.contract %a[%i], %a[%i] rows(%i) k(%i) outer(%i, %i) inner(%i, %i) b_stride(%i) mask(%m : vector<4xi1>) tile(1, 1) {width = 8} : !simd.ptr<f32>, !simd.ptr<f32> -> vector<8xf32>
   func.return
 }
+
+// -----
+
+func.func @tile_size(%p: !simd.ptr<f32>, %i: index) {
+  // CHECK: simd.load_transposed: a tile of width 4 cannot have 2 vectors; it has as many vectors as lanes, a power of two
+  %0, %1 = simd.load_transposed %p[%i], %i {width = 4} : !simd.ptr<f32> -> vector<4xf32>, vector<4xf32>
+  func.return
+}
+
+// -----
+
+func.func @tile_type(%p: !simd.ptr<f32>, %i: index, %x: vector<2xf64>) {
+  // CHECK: simd.store_rows: vector<2xf64> does not fit a pointer to f32
+  simd.store_rows(%x, %x), %p[%i], %i {width = 2} : (vector<2xf64>, vector<2xf64>), !simd.ptr<f32>
+  func.return
+}

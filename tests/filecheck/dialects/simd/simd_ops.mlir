@@ -264,3 +264,16 @@ func.func @contract(%a: !simd.ptr<f32>, %h: !simd.ptr<bf16>, %i: index, %m: vect
   %3 = simd.contract %h[%i], %h[%i] rows(%i) k(%i) outer(%i, %i) inner(%i, %i) b_stride(%i) tile(1, 1) {width = 8} : !simd.ptr<bf16>, !simd.ptr<bf16> -> vector<8xf32>
   func.return
 }
+
+// CHECK-LABEL: func.func @tiles
+func.func @tiles(%p: !simd.ptr<f32>, %i: index, %x: vector<2xf32>) {
+  // CHECK-NEXT: %{{.*}}, %{{.*}} = simd.load_transposed %p[%i], %i {width = 2} : !simd.ptr<f32> -> vector<2xf32>, vector<2xf32>
+  %0, %1 = simd.load_transposed %p[%i], %i {width = 2} : !simd.ptr<f32> -> vector<2xf32>, vector<2xf32>
+  // CHECK-NEXT: %{{.*}}, %{{.*}} = simd.load_transposed %p[%i], %i rows %i columns %i {width = 2} : !simd.ptr<f32> -> vector<2xf32>, vector<2xf32>
+  %2, %3 = simd.load_transposed %p[%i], %i rows %i columns %i {width = 2} : !simd.ptr<f32> -> vector<2xf32>, vector<2xf32>
+  // CHECK-NEXT: simd.store_rows(%x, %x), %p[%i], %i {width = 2} : (vector<2xf32>, vector<2xf32>), !simd.ptr<f32>
+  simd.store_rows(%x, %x), %p[%i], %i {width = 2} : (vector<2xf32>, vector<2xf32>), !simd.ptr<f32>
+  // CHECK-NEXT: simd.store_rows(%x, %x), %p[%i], %i rows %i columns %i {width = 2} : (vector<2xf32>, vector<2xf32>), !simd.ptr<f32>
+  simd.store_rows(%x, %x), %p[%i], %i rows %i columns %i {width = 2} : (vector<2xf32>, vector<2xf32>), !simd.ptr<f32>
+  func.return
+}

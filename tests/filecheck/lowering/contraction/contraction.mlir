@@ -4,7 +4,7 @@
 // tile runs over all panels. The bias is read once for a tile and column vector.
 // CHECK-LABEL: func.func @matmul_bias_relu(
 func.func @matmul_bias_relu(%x: !rt.buffer<f32, #nn.shape<28, 64>, #nn.shape<64, 1>>, %w: !rt.buffer<f32, #nn.shape<1, 2, 64, 32>, #nn.shape<4096, 2048, 32, 1>>, %b: !rt.buffer<f32, #nn.shape<64>, #nn.shape<1>>, %y: !rt.buffer<f32, #nn.shape<28, 64>, #nn.shape<64, 1>>) {
-  // CHECK: rt.launch @contraction_0(%x, %w, %b, %y) {dims = #nn.shape<>, tasks = #nn.shape<4>, schedule = "contraction 14x2"}
+  // CHECK: rt.launch @contraction_0(%x, %w, %b, %y) {dims = #nn.shape<>, tasks = #nn.shape<4>, schedule = "contraction 14x2"
   rt.dispatch ins(%x, %w, %b : !rt.buffer<f32, #nn.shape<28, 64>, #nn.shape<64, 1>>, !rt.buffer<f32, #nn.shape<1, 2, 64, 32>, #nn.shape<4096, 2048, 32, 1>>, !rt.buffer<f32, #nn.shape<64>, #nn.shape<1>>) outs(%y : !rt.buffer<f32, #nn.shape<28, 64>, #nn.shape<64, 1>>) {
   ^bb0(%a: tensor<28x64xf32>, %p: tensor<1x2x64x32xf32>, %c: tensor<64xf32>):
     %u = nn.unpack %p {panel = 32 : i64, groups = 1 : i64} : (tensor<1x2x64x32xf32>) -> tensor<64x64xf32>

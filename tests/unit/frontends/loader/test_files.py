@@ -198,9 +198,12 @@ def test_external_data_in_a_constant_is_checked_too(folder: Path):
 def test_a_file_is_opened_once(folder: Path, monkeypatch: pytest.MonkeyPatch):
     opened: list[Path] = []
     original = files.open_external
-    monkeypatch.setattr(
-        files, "open_external", lambda path: (opened.append(path), original(path))[1]
-    )
+
+    def counted(path: Path) -> int:
+        opened.append(path)
+        return original(path)
+
+    monkeypatch.setattr(files, "open_external", counted)
     data = ExternalData(folder)
     for offset in (0, 8):
         assert data.view("w.bin", offset, 8, "w").size == 8

@@ -131,7 +131,8 @@ def test_where_broadcasts_all_three(agrees: Any, rng: np.random.Generator):
         "b": rng.standard_normal((4, 1, 1)).astype(F32),
     }
     agrees(
-        "(bool[2,1] c, float[3] a, float[4,1,1] b) => (float[] y) { y = Where(c, a, b) }",
+        "(bool[2,1] c, float[3] a, float[4,1,1] b) => (float[] y) "
+        "{ y = Where(c, a, b) }",
         feeds,
     )
 
@@ -315,7 +316,8 @@ def test_bias_gelu_agrees(agrees: Any, rng: np.random.Generator):
         "b": rng.standard_normal(8).astype(F32),
     }
     agrees(
-        "(float[4,8] x, float[8] b) => (float[] y) { y = com.microsoft.BiasGelu(x, b) }",
+        "(float[4,8] x, float[8] b) => (float[] y) "
+        "{ y = com.microsoft.BiasGelu(x, b) }",
         feeds,
         atol=1e-5,
     )

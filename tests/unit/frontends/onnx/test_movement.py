@@ -423,7 +423,8 @@ def test_gather_elements_agrees(agrees: Any, rng: np.random.Generator):
         "i": rng.integers(-3, 3, (2, 4), I64),
     }
     agrees(
-        "(float[3,4] x, int64[2,4] i) => (float[] y) { y = GatherElements<axis=0>(x, i) }",
+        "(float[3,4] x, int64[2,4] i) => (float[] y) "
+        "{ y = GatherElements<axis=0>(x, i) }",
         feeds,
     )
 
@@ -435,7 +436,8 @@ def test_gather_nd_agrees(depth: int, agrees: Any, rng: np.random.Generator):
         "i": rng.integers(-2, 2, (5, 6, depth), I64),
     }
     agrees(
-        f"(float[3,4,2] x, int64[5,6,{depth}] i) => (float[] y) {{ y = GatherND(x, i) }}",
+        f"(float[3,4,2] x, int64[5,6,{depth}] i) => (float[] y) "
+        "{ y = GatherND(x, i) }",
         feeds,
     )
 

@@ -237,7 +237,8 @@ def test_lrn_agrees(size: int, agrees: Any, rng: np.random.Generator):
 @pytest.mark.parametrize("power", [1, 2])
 def test_lp_normalization_agrees(power: int, agrees: Any, rng: np.random.Generator):
     agrees(
-        f"(float[3,4] x) => (float[] y) {{ y = LpNormalization<axis=1, p={power}>(x) }}",
+        "(float[3,4] x) => (float[] y) "
+        f"{{ y = LpNormalization<axis=1, p={power}>(x) }}",
         {"x": normal(rng, 3, 4)},
         rtol=1e-5,
     )

@@ -156,7 +156,8 @@ def test_resize_options_without_an_op_are_refused(
 ):
     with pytest.raises(UnsupportedOp, match=rf"Resize \(node 'Resize:y'\).*{reason}"):
         import_text(
-            f"(float[1,1,4,4] x) => (float[] y) {{ y = Resize<{attributes}>(x, , , s) }}",
+            "(float[1,1,4,4] x) => (float[] y) "
+            f"{{ y = Resize<{attributes}>(x, , , s) }}",
             {"s": np.array([1, 1, 8, 8])},
             opset=18,
         )

@@ -5,12 +5,18 @@ from __future__ import annotations
 import pytest
 from xdsl.context import Context
 from xdsl.dialects import func
-from xdsl.dialects.builtin import ModuleOp, f32
+from xdsl.dialects.builtin import (
+    DenseIntOrFPElementsAttr,
+    ModuleOp,
+    TensorType,
+    f32,
+)
 from xdsl.ir import Block, Operation, Region
 
 from nnc.dialects.nn.base import set_location
 from nnc.dialects.nn.elementwise import ExpOp, ReluOp, UnaryOp
-from nnc.dialects.nn.structure import YieldOp
+from nnc.dialects.nn.movement import BroadcastOp
+from nnc.dialects.nn.structure import ConstantOp, YieldOp
 from nnc.dialects.nn.types import I32, tensor_type
 from nnc.dialects.rt import BufferType, DispatchOp, LaunchOp
 from nnc.errors import CompileError
@@ -116,3 +122,20 @@ def test_lowering_is_deterministic() -> None:
         lowered(module)
         texts.append(str(module))
     assert texts[0] == texts[1]
+
+
+def test_zeros_of_different_sign_have_kernels_of_their_own() -> None:
+    functions: list[Operation] = []
+    for number, zero in enumerate((0.0, -0.0)):
+        type_ = BufferType(f32, [4])
+        block = Block(arg_types=[type_])
+        dense = DenseIntOrFPElementsAttr.from_list(TensorType(f32, []), [zero])
+        constant = ConstantOp(dense)
+        spread = BroadcastOp(constant, [4])
+        body = Block()
+        body.add_ops([constant, spread, YieldOp(spread)])
+        dispatch = DispatchOp([], [block.args[0]], Region(body))
+        block.add_ops([dispatch, func.ReturnOp()])
+        functions.append(func.FuncOp(f"f{number}", ([type_], []), Region(block)))
+    _, kernels = lowered(ModuleOp(functions))
+    assert len(kernels) == 2

@@ -222,7 +222,9 @@ def test_gather_of_an_empty_axis_reads_nothing(target: Target, axis: int) -> Non
     dims[axis] = N
     indices = np.zeros(20, np.int64)
     lowered = lower_dispatch(
-        lambda x, i: mv.GatherOp(x, i, axis), [Operand(x, dims), Operand(indices)], target
+        lambda x, i: mv.GatherOp(x, i, axis),
+        [Operand(x, dims), Operand(indices)],
+        target,
     )
     state = np.zeros(8, np.int64)
     lowered.run([x, indices], {"N": 0}, state=state)

@@ -1,0 +1,186 @@
+"""
+Row programs with lanes across neighbouring rows, where those lie side by side.
+
+A row is walked one element at a time, for several vectors of rows at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from xdsl.ir import SSAValue
+
+from nnc.lowering.lower_dispatches.elementwise import (
+    convert,
+)
+from nnc.lowering.lower_dispatches.emit import Emitter
+from nnc.lowering.lower_dispatches.expressions import (
+    Axis,
+)
+from nnc.lowering.lower_dispatches.index import Index
+from nnc.lowering.lower_dispatches.kernel_builder import KernelBuilder
+from nnc.lowering.lower_dispatches.loops import (
+    lane_loop,
+    row_loops,
+    split_tasks,
+)
+from nnc.lowering.lower_dispatches.row_program import UNROLL, Reduction, RowProgram
+from nnc.lowering.lower_dispatches.stores import (
+    Store,
+    store_element,
+)
+from nnc.symbolic import Dim, DimLike, dim_product
+
+
+@dataclass
+class AcrossRows:
+    """Lanes run across neighbouring rows; a row is walked one element at a time."""
+
+    kb: KernelBuilder
+    program: RowProgram
+    lane: Axis
+    width: int
+
+    def emit(self) -> Dim:
+        kb, program = self.kb, self.program
+        kept = program.kept
+        length = kept.extent(self.lane)
+        width, vectors = self._shape(length)
+        block = width * vectors
+        blocks = Axis(extent=_blocks(length, block))
+        outer = [a for a in kept.axes if a is not self.lane]
+        extents = [kept.extent(a) for a in outer]
+        assert blocks.extent is not None
+        axes, sizes = [*outer, blocks], [*extents, blocks.extent]
+        if blocks.extent == 1:
+            axes, sizes = axes[:-1], sizes[:-1]
+        work = dim_product(program.row.extents) * block
+        split = split_tasks(axes, sizes, work)
+        inner = axes[len(split.axes) :]
+        inner_sizes = sizes[len(split.axes) :]
+        with row_loops(kb, split, inner, inner_sizes, kb.begin, kb.end) as bound:
+            bound.update((a, Index({}, 0)) for a in (*kept.merged, *program.row.merged))
+            first = bound.pop(blocks, Index({}, 0)) * block
+            is_whole = kb.compare("sle", first + block, length)
+            if is_whole is not False:
+                with kb.when(is_whole):
+                    self._columns(bound, first, width, vectors, None)
+            if is_whole is not True:
+                self._rest(bound, first, length, width, is_whole)
+        return split.tasks
+
+    def _rest(
+        self,
+        bound: Mapping[Axis, Index],
+        first: Index,
+        length: DimLike,
+        width: int,
+        is_whole: SSAValue | bool,
+    ) -> None:
+        kb = self.kb
+        block = width * self._shape(length)[1]
+        lower = first if is_whole is False else kb.select(is_whole, length, first)
+        upper = kb.minimum(first + block, length)
+
+        def step(start: Index, lanes: int, mask: SSAValue | None) -> None:
+            self._columns(bound, start, lanes, 1, mask)
+
+        lane_loop(kb, lower, upper, width, step)
+
+    def _shape(self, length: DimLike) -> tuple[int, int]:
+        """Lanes, and vectors side by side."""
+        width = self.width
+        if isinstance(length, int):
+            while width > length and not (
+                self.kb.target.has_masks and width // 2 < length
+            ):
+                width //= 2
+            return width, max(1, min(UNROLL, length // width))
+        return width, UNROLL
+
+    def _columns(
+        self,
+        bound: Mapping[Axis, Index],
+        first: Index,
+        width: int,
+        vectors: int,
+        mask: SSAValue | None,
+    ) -> None:
+        """The whole program for `vectors * width` rows side by side."""
+        kb, program = self.kb, self.program
+        holes: list[dict[SSAValue, SSAValue]] = [{} for _ in range(vectors)]
+
+        def emitters(row: Mapping[Axis, Index]) -> list[Emitter]:
+            return [
+                Emitter(
+                    kb,
+                    {**bound, **row, self.lane: first + v * width},
+                    self.lane,
+                    width,
+                    mask,
+                    holes[v],
+                )
+                for v in range(vectors)
+            ]
+
+        for phase in range(1, program.phases + 1):
+            reductions = [r for r in program.reductions if r.level == phase]
+            stores = [s for p, s in program.full if p == phase]
+            initial = [
+                r.identity(kb, width) for r in reductions for _ in range(vectors)
+            ]
+
+            def element(
+                row: Mapping[Axis, Index],
+                totals: list[SSAValue],
+                reductions: Sequence[Reduction] = reductions,
+                stores: Sequence[Store] = stores,
+            ) -> list[SSAValue]:
+                made = emitters(row)
+                result: list[SSAValue] = []
+                for position, reduction in enumerate(reductions):
+                    for v, emitter in enumerate(made):
+                        value = emitter.vector(reduction.node)
+                        value = convert(kb, value, reduction.type)
+                        total = totals[position * vectors + v]
+                        result.append(reduction.combine(kb, total, value))
+                for emitter in made:
+                    values = [emitter.vector(s.node) for s in stores]
+                    for store, value in zip(stores, values, strict=True):
+                        store_element(emitter, store, value)
+                return result
+
+            totals = self._fold(0, {}, initial, element)
+            for position, reduction in enumerate(reductions):
+                for v in range(vectors):
+                    total = totals[position * vectors + v]
+                    holes[v][reduction.op.result] = reduction.finish(
+                        kb, total, program.count, width
+                    )
+        for emitter in emitters({}):
+            for store in program.reduced:
+                store_element(emitter, store, emitter.vector(store.node))
+
+    def _fold(
+        self,
+        level: int,
+        row: dict[Axis, Index],
+        totals: list[SSAValue],
+        element: Callable[[dict[Axis, Index], list[SSAValue]], list[SSAValue]],
+    ) -> list[SSAValue]:
+        space = self.program.row
+        if level == len(space.axes):
+            return element(row, totals)
+        axis = space.axes[level]
+
+        def body(i: Index, values: list[SSAValue]) -> list[SSAValue]:
+            return self._fold(level + 1, {**row, axis: i}, values, element)
+
+        return self.kb.fold(0, space.extents[level], 1, totals, body)
+
+
+def _blocks(length: DimLike, block: int) -> DimLike:
+    blocks = (Dim.of(length) + (block - 1)) // block
+    known = blocks.as_int()
+    return blocks if known is None else known
