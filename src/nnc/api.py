@@ -113,6 +113,11 @@ def convert(model: object, *, input_shapes: InputShapes | None = None) -> Module
         print(nnc.convert("model.onnx"))
     """
     if isinstance(model, Module):
+        if input_shapes is not None:
+            raise CompileError(
+                "input_shapes is for models that are imported; the shapes of a module "
+                "are in its text"
+            )
         return model
     from nnc.frontends.detect import import_model
 
@@ -208,10 +213,9 @@ class _Build:
         steps = self._steps()
         self.total = len(steps) + 1 + _AFTER_PASSES
         with self.phase("import", "import"):
-            if isinstance(model, Module):
-                module = Module(model.ir.clone(), model.context.clone())
-            else:
-                module = convert(model, input_shapes=self.options.input_shapes)
+            module = convert(model, input_shapes=self.options.input_shapes)
+            if module is model:
+                module = Module(module.ir.clone(), module.context.clone())
             verify(module, "import")
         for stage, spec in steps:
             with self.phase(stage, spec.name):

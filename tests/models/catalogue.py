@@ -1,4 +1,5 @@
-"""The real networks that the tests in this folder run, and the inputs they get.
+"""
+The real networks that the tests in this folder run, and the inputs they get.
 
 Files come from three places: Python packages that carry trained models (fetched and
 checked by `scripts/fetch_models.py`), the `onnx` package's own test data, and torch
@@ -48,7 +49,8 @@ class Network:
 
 def _sibling(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"nnc_models_{path.stem}", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
@@ -92,7 +94,8 @@ def _image(name: str, *, channels: int = 3, side: int = 224) -> Callable[..., Fe
 
 
 def _page(rng: np.random.Generator, N: int = 1, H: int = 640, W: int = 640) -> Feeds:
-    """A white page with lines of dark strokes, which a text detector takes for text.
+    """
+    A white page with lines of dark strokes, which a text detector takes for text.
 
     On noise the detector's largest probability is 1e-4, and errors relative to that say
     nothing.
@@ -198,17 +201,21 @@ NETWORKS: dict[str, Network] = {
         Network("resnet50", "torch", "resnet50.onnx", _image("input")),
         Network("mobilenetv2", "torch", "mobilenetv2.onnx", _image("input")),
         Network("vit_b_16", "torch", "vit_b_16.onnx", _image("input")),
-        Network(
-            "bert_base",
-            "torch",
-            "bert_base.onnx",
-            _tokens,
-            (
-                {"N": 1, "S": 128},
-                {"N": 1, "S": 7},
-                {"N": 3, "S": 128},
-                {"N": 8, "S": 200},
-            ),
+        *(
+            Network(
+                name,
+                "torch",
+                f"{name}.onnx",
+                _tokens,
+                (
+                    {"N": 1, "S": 128},
+                    {"N": 1, "S": 7},
+                    {"N": 3, "S": 128},
+                    {"N": 8, "S": 200},
+                ),
+            )
+            # Exported by tracing, and by torch.export.
+            for name in ("bert_base", "bert_base_dynamo")
         ),
     )
 }

@@ -1,4 +1,5 @@
-"""Run a whole model that was compiled for AArch64 under qemu's user emulation.
+"""
+Run a whole model that was compiled for AArch64 under qemu's user emulation.
 
 Everything a run touches is laid out in one image: state, slot table, arena, weights,
 inputs, outputs. A small C program loads it, turns the offsets in the slot table into
@@ -19,7 +20,7 @@ import numpy as np
 from catalogue import Array, Feeds
 
 import nnc
-from nnc.api import plan_of
+from nnc.api import emit, plan_of
 from nnc.runtime.artifact import Plan
 from nnc.runtime.shapes import ShapePlanner
 from nnc.runtime.specs import TensorSpec
@@ -68,14 +69,13 @@ def run_under_qemu(path: Path, feeds: Feeds, target: str = "neon") -> list[Array
     job = _Image(plan, inputs, weights)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "model.o").write_bytes(nnc.api.emit(module, "o", target=target, pipeline=""))
+        code = emit(module, "o", target=target, pipeline="")
+        (folder / "model.o").write_bytes(code)
         (folder / "driver.c").write_text(_DRIVER.replace("ENTRY", plan.entry))
         (folder / "image").write_bytes(job.encoded())
         program = folder / "program"
         sources = [folder / "driver.c", folder / "model.o"]
-        subprocess.run(
-            [LINKER, "-static", "-o", program, *sources, "-lm"], check=True
-        )
+        subprocess.run([LINKER, "-static", "-o", program, *sources, "-lm"], check=True)
         subprocess.run(
             [EMULATOR, "-cpu", "max", program, folder / "image", folder / "out"],
             check=True,
@@ -87,11 +87,11 @@ def run_under_qemu(path: Path, feeds: Feeds, target: str = "neon") -> list[Array
 class _Image:
     """The memory of one run, and where everything lies in it."""
 
-    def __init__(
-        self, plan: Plan, inputs: list[Array], weights: list[Array]
-    ) -> None:
+    def __init__(self, plan: Plan, inputs: list[Array], weights: list[Array]) -> None:
         self.plan = plan
-        specs = [TensorSpec(t.name, t.dtype, _shape(t.dims)) for t in plan.inputs]
+        specs = [
+            TensorSpec(t.name, np.dtype(t.dtype), _shape(t.dims)) for t in plan.inputs
+        ]
         # Where the weights lie depends only on sizes known beforehand.
         words = sum(1 + len(launch.slots) for launch in plan.launches)
         sizes = [8 * STATE_WORDS, 8 * words, *(w.nbytes for w in weights)]
@@ -102,7 +102,9 @@ class _Image:
         planner = ShapePlanner(plan, specs, weight_starts)
         state = planner.state(inputs)
         self.shapes = state.output_shapes
-        self.dtypes = [np.dtype(t.dtype) for t in plan.outputs]
+        self.dtypes: list[np.dtype[np.generic]] = [
+            np.dtype(t.dtype) for t in plan.outputs
+        ]
         results = [
             int(np.prod(s)) * d.itemsize
             for s, d in zip(self.shapes, self.dtypes, strict=True)
@@ -114,7 +116,10 @@ class _Image:
             [0, 0, arena, *starts[2 + len(weights) : len(sizes)], *self.output_starts]
         )
         table = state.table + bases[planner.bases]
-        parts = [(starts[1], table), *zip(starts[2:], [*weights, *inputs], strict=False)]
+        parts = [
+            (starts[1], table),
+            *zip(starts[2:], [*weights, *inputs], strict=False),
+        ]
         image = bytearray(self.size)
         for start, array in parts:
             image[start : start + array.nbytes] = array.tobytes()

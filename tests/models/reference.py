@@ -6,7 +6,6 @@ from functools import lru_cache
 
 import numpy as np
 import onnxruntime
-
 from catalogue import NETWORKS, Array, Feeds
 
 TOLERANCE = 1e-4
@@ -25,7 +24,8 @@ def _session(name: str) -> onnxruntime.InferenceSession:
 
 @lru_cache(maxsize=64)
 def _outputs(name: str, sizes: tuple[tuple[str, int], ...]) -> tuple[Array, ...]:
-    return tuple(_session(name).run(None, NETWORKS[name].inputs(**dict(sizes))))
+    outputs = _session(name).run(None, NETWORKS[name].inputs(**dict(sizes)))
+    return tuple(np.asarray(o) for o in outputs)
 
 
 def reference_outputs(name: str, **sizes: int) -> tuple[Array, ...]:

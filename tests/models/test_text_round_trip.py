@@ -1,4 +1,4 @@
-"""The text after every pass is the module: compiling goes on from it to the same bits."""
+"""After every pass, the text is the module: compiling from it gives the same bits."""
 
 from __future__ import annotations
 

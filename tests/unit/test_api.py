@@ -236,6 +236,11 @@ def test_target_of_another_machine_is_refused_before_any_work():
         nnc.compile("there is no such file", target=foreign)
 
 
+def test_input_shapes_of_a_module_are_refused():
+    with pytest.raises(CompileError, match="input_shapes is for models that are"):
+        nnc.compile(nnc.convert(SUM), input_shapes={"x": [2, 4]})
+
+
 def test_no_model_is_refused():
     with pytest.raises(LoadError, match="is no model"):
         nnc.compile(42)

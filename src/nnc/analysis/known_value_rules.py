@@ -120,7 +120,8 @@ def _divide(lhs: Dim, rhs: Dim) -> Dim:
 def _remainder(lhs: Dim, rhs: Dim) -> Dim:
     left, right = lhs.as_int(), rhs.as_int()
     if left is not None and right is not None:
-        return Dim.of(int(math.fmod(left, right)))
+        rest = abs(left) % abs(right)
+        return Dim.of(-rest if left < 0 else rest)
     return lhs % rhs
 
 

@@ -65,15 +65,6 @@ class InvalidNodeError(NncError):
 # What turns known dims into the shape and type that a reader wants.
 _SIZE_CASTS = (nn.ReshapeOp, ew.CastOp)
 
-# Result types of these are given, not inferred, hence checked when they are built.
-_CHECKED = (
-    nn.ReshapeOp,
-    nn.BroadcastOp,
-    nn.DimCastOp,
-    nn.SliceOp,
-    nn.ResizeOp,
-)
-
 
 class Builder:
     """Appends ops to a block in the name of one source node after another."""
@@ -102,8 +93,7 @@ class Builder:
             VerifyException: the op's operands and properties do not fit.
             LimitExceeded: the result is too large.
         """
-        if isinstance(op, _CHECKED):
-            op.inferred_types()
+        op.verify_()
         if self._location is not None:
             op.attributes[LOCATION] = self._location
         self.block.add_op(op)
@@ -124,7 +114,8 @@ class Builder:
 
     def scalar(self, number: float, element_type: Attribute) -> SSAValue:
         """A rank-0 constant; equal ones are one value."""
-        array = np.array(number).astype(numpy_dtype(element_type))
+        with np.errstate(all="ignore"):
+            array = np.array(number).astype(numpy_dtype(element_type))
         key = (array.tobytes(), element_type)
         if key not in self._scalars:
             self._scalars[key] = self.constant(array)
@@ -206,7 +197,8 @@ class Builder:
         assert shape is not None
         sizes = [v for d in dims if (v := d.as_int()) is not None]
         if len(sizes) == len(dims):
-            array = np.array(sizes, np.int64).astype(numpy_dtype(type_))
+            # By way of objects: u64 has larger numbers than i64.
+            array = np.array(sizes, object).astype(numpy_dtype(type_))
             return self.constant(array.reshape(shape))
         return self.cast(self.reshape(self.dims(dims), shape), type_)
 

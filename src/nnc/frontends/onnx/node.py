@@ -180,9 +180,9 @@ def normalized_axis(axis: int, rank: int) -> int:
     Raises:
         InvalidNodeError: there is no such axis.
     """
-    if not -rank <= axis < max(rank, 1):
+    if not -rank <= axis < rank:
         raise InvalidNodeError(f"axis {axis} does not exist in a tensor of rank {rank}")
-    return axis % rank if rank else 0
+    return axis % rank
 
 
 def normalized_axes(axes: Sequence[int], rank: int) -> list[int]:

@@ -179,22 +179,48 @@ def _lrn(node: Node, b: Builder) -> Converted:
     if size < 1 or rank_of(x) < 2:
         raise InvalidNodeError(f"size {size} over the channels of {x.type}")
     alpha, beta = node.attr_float("alpha", 1e-4), node.attr_float("beta", 0.75)
-    channels = dims_of(x)[1]
-    low = [0] * rank_of(x)
-    high = list(low)
-    low[1], high[1] = (size - 1) // 2, size // 2
-    padded = b.mul(x, x)
-    if size > 1:
-        padded = b.emit(nn.PadOp(padded, low, high))
-    total: SSAValue | None = None
-    for first in range(size):
-        offsets = [0] * rank_of(x)
-        offsets[1] = first
-        part = padded
-        if size > 1:
-            sizes = [*dims_of(x)[:1], channels, *dims_of(x)[2:]]
-            part = b.emit(nn.SliceOp(padded, offsets, sizes))
-        total = part if total is None else b.add(total, part)
-    assert total is not None
+    squares = b.mul(x, x)
+    total = (
+        _summed_slices(b, squares, size)
+        if size <= _MAX_SLICES
+        else _summed_pool(b, squares, size)
+    )
     base = b.add(b.mul(total, alpha / size), node.attr_float("bias", 1.0))
     return b.div(x, b.binary(ew.PowOp, base, beta))
+
+
+_MAX_SLICES = 16
+
+
+def _summed_slices(b: Builder, x: SSAValue, size: int) -> SSAValue:
+    """Sums over windows of `size` channels, as a sum of shifted tensors."""
+    if size == 1:
+        return x
+    dims = dims_of(x)
+    low = [0] * len(dims)
+    high = list(low)
+    low[1], high[1] = (size - 1) // 2, size // 2
+    padded = b.emit(nn.PadOp(x, low, high))
+    parts: list[SSAValue] = []
+    for first in range(size):
+        offsets = [0] * len(dims)
+        offsets[1] = first
+        parts.append(b.emit(nn.SliceOp(padded, offsets, dims)))
+    total = parts[0]
+    for part in parts[1:]:
+        total = b.add(total, part)
+    return total
+
+
+def _summed_pool(b: Builder, x: SSAValue, size: int) -> SSAValue:
+    """Sums over windows of `size` channels, as an average over a spatial axis."""
+    batch, channels, *spatial = dims_of(x)
+    count = channels.as_int()
+    if count is None:
+        raise UnsupportedError(f"windows of {size} of {channels} channels")
+    # Windows beyond all channels hold nothing more.
+    low, high = (min(s, count) for s in ((size - 1) // 2, size // 2))
+    rows = b.reshape(x, [batch, 1, channels, dim_product(spatial)])
+    padded = b.emit(nn.PadOp(rows, [0, 0, low, 0], [0, 0, high, 0]))
+    pooled = b.emit(nn.PoolOp(padded, "average", [low + high + 1, 1]))
+    return b.reshape(b.mul(pooled, float(low + high + 1)), dims_of(x))

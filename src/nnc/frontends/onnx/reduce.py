@@ -101,8 +101,6 @@ def _reduce_log_sum_exp(node: Node, b: Builder) -> Converted:
 def _arg_reduce(kind: ArgReduceKind, node: Node, b: Builder) -> Converted:
     x = node.input(0)
     axis = node.attr_axis(0, rank_of(x))
-    if not rank_of(x):
-        x = b.reshape(x, [1])
     last = bool(node.attr_int("select_last_index", 0))
     return _finish(node, b, b.emit(nn.ArgReduceOp(x, kind, axis, True, last)), [axis])
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from xdsl.dialects.builtin import i1
 from xdsl.ir import Operation, SSAValue
 
 from nnc.dialects import simd
-from nnc.dialects.simd.types import storage_bytes
+from nnc.dialects.simd.types import is_float, storage_bytes
 from nnc.lowering.convert_simd_to_llvm.builder import Builder, int_value, like
 from nnc.lowering.convert_simd_to_llvm.lowering import Converter, KernelLowering
 from nnc.lowering.convert_simd_to_llvm.memory import (
@@ -48,24 +49,39 @@ def transpose(b: Builder, rows: Sequence[SSAValue]) -> list[SSAValue]:
     return rows
 
 
-def _row_masks(
+@dataclass(frozen=True)
+class _Row:
+    """One row of a tile: whether it is there, and which of its lanes, if not all."""
+
+    exists: bool = True
+    mask: SSAValue | None = None
+
+
+def _rows(
     lw: KernelLowering, rows: SSAValue | None, columns: SSAValue | None, width: int
-) -> list[SSAValue | None]:
-    """The mask of each row of a tile; None for rows that are whole."""
+) -> list[_Row]:
+    """The rows of a tile; what is known of the counts is decided here."""
     if rows is None or columns is None:
-        return [None] * width
+        return [_Row()] * width
     b = lw.b
     row_count, column_count = lw.value(rows), lw.value(columns)
-    known = int_value(row_count)
-    if known is not None and known >= width and int_value(column_count) == width:
-        return [None] * width
+    known_rows, known_columns = int_value(row_count), int_value(column_count)
     lanes = b.vector_constant(tuple(range(width)), row_count.type)
-    inside = b.icmp("slt", lanes, b.splat(column_count, width))
-    nothing = b.constant(0, like(lanes.type, i1))
-    return [
-        b.select(b.icmp("slt", b.i64(r), row_count), inside, nothing)
-        for r in range(width)
-    ]
+    if known_columns is None:
+        inside = b.icmp("slt", lanes, b.splat(column_count, width))
+    elif known_columns < width:
+        on = tuple(int(lane < known_columns) for lane in range(width))
+        inside = b.vector_constant(on, i1)
+    else:
+        inside = None
+    if known_rows is not None:
+        return [_Row(r < known_rows, inside) for r in range(width)]
+    mask_type = like(lanes.type, i1)
+    if inside is None:
+        inside = b.constant(1, mask_type)
+    nothing = b.constant(0, mask_type)
+    conditions = [b.icmp("slt", b.i64(r), row_count) for r in range(width)]
+    return [_Row(mask=b.select(c, inside, nothing)) for c in conditions]
 
 
 def convert_load_transposed(lw: KernelLowering, op: simd.LoadTransposedOp) -> None:
@@ -75,16 +91,18 @@ def convert_load_transposed(lw: KernelLowering, op: simd.LoadTransposedOp) -> No
     type = lw.type_of(op.tile[0])
     raw_type = memory_type(type)
     stride, index = lw.value(op.stride), lw.value(op.index)
-    masks = _row_masks(lw, op.rows, op.columns, width)
     address = b.gep(lw.value(op.ptr), index, element)
     loaded: list[SSAValue] = []
-    for mask in masks:
-        if mask is None:
+    for row in _rows(lw, op.rows, op.columns, width):
+        if not row.exists:
+            loaded.append(b.constant(0.0 if is_float(raw_type) else 0, raw_type))
+            continue
+        if loaded:
+            address = b.gep(address, stride, element)
+        if row.mask is None:
             loaded.append(b.load(address, raw_type, storage_bytes(raw_type)))
         else:
-            loaded.append(masked_load(b, address, raw_type, mask))
-        if len(loaded) < width:
-            address = b.gep(address, stride, element)
+            loaded.append(masked_load(b, address, raw_type, row.mask))
     for old, new in zip(op.tile, transpose(b, loaded), strict=True):
         lw.define(old, from_memory(b, new, type))
 
@@ -94,16 +112,18 @@ def convert_store_rows(lw: KernelLowering, op: simd.StoreRowsOp) -> None:
     b, width = lw.b, op.lanes
     element = element_in_memory(op.ptr)
     stride, index = lw.value(op.stride), lw.value(op.index)
-    masks = _row_masks(lw, op.rows, op.columns, width)
+    rows = _rows(lw, op.rows, op.columns, width)
     address = b.gep(lw.value(op.ptr), index, element)
-    for position, (value, mask) in enumerate(zip(op.tile, masks, strict=True)):
+    for position, (value, row) in enumerate(zip(op.tile, rows, strict=True)):
+        if not row.exists:
+            continue
+        if position:
+            address = b.gep(address, stride, element)
         raw = to_memory(b, lw.value(value))
-        if mask is None:
+        if row.mask is None:
             b.store(raw, address, storage_bytes(raw.type))
         else:
-            masked_store(b, raw, address, mask)
-        if position < width - 1:
-            address = b.gep(address, stride, element)
+            masked_store(b, raw, address, row.mask)
 
 
 CONVERTERS: dict[type[Operation], Converter] = {

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Hashable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal
 
 from xdsl.dialects import arith, func, scf
@@ -27,6 +28,7 @@ from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 
 from nnc.dialects import simd
 from nnc.dialects.rt.types import BufferType
+from nnc.dialects.simd.base import width_attr
 from nnc.dialects.simd.types import element_type_of, width_of
 from nnc.lowering.lower_dispatches.index import (
     Index,
@@ -43,6 +45,7 @@ from nnc.symbolic import Dim, DimLike, dim_max, dim_min
 from nnc.target import Target
 
 INDEX = IndexType()
+_MAY_OVERFLOW = {"overflowFlags": arith.IntegerOverflowAttr("none")}
 Predicate = Literal["eq", "ne", "slt", "sle", "sgt", "sge"]
 _PREDICATES = ("eq", "ne", "slt", "sle", "sgt", "sge")
 _FOLDED: dict[Predicate, Callable[[int, int], bool]] = {
@@ -300,7 +303,7 @@ class KernelBuilder:
                 if total is None:
                     known = product
                 else:
-                    known = self.add(arith.AddiOp(total, product), var.depth)
+                    known = self.add(_index_op(arith.AddiOp, total, product), var.depth)
                 self._scopes[var.depth].cache["index", key] = known
             total = known
         assert total is not None
@@ -314,17 +317,14 @@ class KernelBuilder:
         return self.cached(
             ("scaled", var, coefficient),
             var.depth,
-            lambda: arith.MuliOp(value, self._dim(coefficient)),
+            lambda: _index_op(arith.MuliOp, value, self._dim(coefficient)),
         )
 
     def _dim(self, dim: DimLike) -> SSAValue:
         dim = simplified(dim)
         if isinstance(dim, int):
-            return self.cached(
-                ("int", dim),
-                0,
-                lambda: arith.ConstantOp(IntegerAttr(dim, INDEX)),
-            )
+            number = dim
+            return self.cached(("int", number), 0, lambda: _index_constant(number))
         if dim not in self._dims:
             entry = self._scopes[0].block
             self._dims[dim] = entry.insert_arg(INDEX, len(entry.args) - 2)
@@ -531,7 +531,9 @@ class KernelBuilder:
         return self.cached(
             ("moved", ptr, offset),
             self.depth_of(ptr, offset),
-            lambda: simd.PtrAddOp(ptr, offset),
+            lambda: simd.PtrAddOp.create(
+                operands=(ptr, offset), result_types=(ptr.type,)
+            ),
         )
 
     def load(
@@ -542,7 +544,7 @@ class KernelBuilder:
         mask: SSAValue | None = None,
     ) -> SSAValue:
         """Read neighbouring elements, here and now."""
-        return self.add(simd.LoadOp(*self.address(ptr, index), width, mask))
+        return self.add(_load_op(*self.address(ptr, index), width, mask))
 
     def load_invariant(
         self,
@@ -562,7 +564,7 @@ class KernelBuilder:
         return self.cached(
             ("load", base, offset, width, mask),
             depth,
-            lambda: simd.LoadOp(base, offset, width, mask),
+            lambda: _load_op(base, offset, width, mask),
         )
 
     def _load_depth(self) -> int:
@@ -594,7 +596,13 @@ class KernelBuilder:
         mask: SSAValue | None = None,
     ) -> None:
         """Write neighbouring elements."""
-        self.add(simd.StoreOp(value, *self.address(ptr, index), mask))
+        operands = (value, *self.address(ptr, index))
+        self.add(
+            simd.StoreOp.create(
+                operands=operands if mask is None else (*operands, mask),
+                properties={"width": width_attr(width_of(value.type))},
+            )
+        )
 
     def store_strided(
         self,
@@ -653,3 +661,36 @@ def _trip_count(lower: IndexLike, upper: IndexLike, step: IndexLike) -> int | No
     if isinstance(distance, int) and isinstance(by, int):
         return max(0, -(-distance // by))
     return None
+
+
+# Ops that kernels are full of are made without the general constructors of xDSL, which
+# take several times as long because they look at every definition of the op anew.
+
+
+def _index_op(op: type[Operation], lhs: SSAValue, rhs: SSAValue) -> Operation:
+    """`arith.addi` or `arith.muli` on indices."""
+    return op.create(
+        operands=(lhs, rhs), result_types=(INDEX,), properties=dict(_MAY_OVERFLOW)
+    )
+
+
+def _load_op(
+    ptr: SSAValue, index: SSAValue, width: int, mask: SSAValue | None
+) -> Operation:
+    assert isinstance(ptr.type, simd.PtrType)
+    return simd.LoadOp.create(
+        operands=(ptr, index) if mask is None else (ptr, index, mask),
+        result_types=(simd.data_type(ptr.type.element_type, width),),
+        properties={"width": width_attr(width)},
+    )
+
+
+def _index_constant(number: int) -> Operation:
+    return arith.ConstantOp.create(
+        result_types=(INDEX,), properties={"value": _index_attribute(number)}
+    )
+
+
+@cache
+def _index_attribute(number: int) -> Attribute:
+    return IntegerAttr(number, INDEX)

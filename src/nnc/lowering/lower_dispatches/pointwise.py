@@ -106,7 +106,9 @@ class _LoopNest:
         indices = [*all_indices(roots), *(s.index for s in nest.stores)]
         self.space = merged_space(nest.axes, indices)
         self.width = vector_width(kb.target, nest.stores)
-        plan = find_transposition(self.space, nest.stores, self.width)
+        plan = find_transposition(
+            self.space, nest.stores, self.width, has_masks=kb.target.has_masks
+        )
         self.tiles = plan and TransposingLoops(kb, self.space, nest.stores, plan)
         axes, extents = list(self.space.axes), list(self.space.extents)
         self.block: Axis | None = None

@@ -33,7 +33,7 @@ from nnc.symbolic import Dim, DimLike, ceildiv
 
 MAX_TILE = 16
 """More vectors than that do not fit into registers."""
-MIN_EXTENT = 4
+MIN_EXTENT = 3
 """Axes that are shorter leave a tile mostly empty."""
 
 
@@ -48,7 +48,7 @@ class Transposition:
 
 
 def find_transposition(
-    space: Space, stores: Sequence[Store], width: int
+    space: Space, stores: Sequence[Store], width: int, *, has_masks: bool
 ) -> Transposition | None:
     """How to tile the nest, if an operand lies across the results."""
     width = min(width, MAX_TILE)
@@ -75,7 +75,7 @@ def find_transposition(
             return None
     for axis in (row, lane):
         extent = space.extent(axis)
-        if isinstance(extent, int) and extent < MIN_EXTENT:
+        if isinstance(extent, int) and extent < MIN_EXTENT + (not has_masks):
             return None
     return Transposition(row, lane, tuple(across), width)
 

@@ -8,7 +8,7 @@ keep a negative zero, and `x ** 3` rounds twice.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from xdsl.ir import Attribute, Operation, SSAValue
@@ -108,7 +108,9 @@ def drop_involution(op: ew.NegOp | ew.NotOp, ctx: PatternContext) -> SSAValue | 
     """`-(-x)` → `x`; `not(not x)` → `x`."""
     _ = ctx
     inner = op.operand.owner
-    return inner.operand if type(inner) is type(op) else None  # pyright: ignore
+    if isinstance(inner, ew.NegOp | ew.NotOp) and type(inner) is type(op):
+        return inner.operand
+    return None
 
 
 def drop_repetition(op: ew.ReluOp | ew.AbsOp, ctx: PatternContext) -> SSAValue | None:
@@ -328,11 +330,9 @@ def rebuilt_on(
 def _table() -> PatternTable:
     table: dict[type[Operation], list[Pattern]] = {}
 
-    def add(
-        types: tuple[type[Operation], ...], *patterns: Callable[..., object]
-    ) -> None:
+    def add(types: tuple[type[Operation], ...], *patterns: Pattern) -> None:
         for type_ in types:
-            table.setdefault(type_, []).extend(patterns)  # pyright: ignore
+            table.setdefault(type_, []).extend(patterns)
 
     add(COMMUTATIVE, constant_to_rhs)
     add((ew.AddOp, ew.SubOp, ew.MulOp, ew.DivOp, ew.PowOp), drop_neutral_constant)

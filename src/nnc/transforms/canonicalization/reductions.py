@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 from xdsl.ir import SSAValue
 
@@ -139,7 +141,7 @@ def pad_in_conv(op: ConvOp, ctx: PatternContext) -> SSAValue | None:
 
 def kind_of(op: ReduceOp) -> ReduceKind:
     """The kind of a reduction, as its builder takes it."""
-    return op.kind.data  # pyright: ignore[reportReturnType]
+    return cast("ReduceKind", op.kind.data)
 
 
 PATTERNS: PatternTable = {

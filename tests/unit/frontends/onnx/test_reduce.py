@@ -224,7 +224,7 @@ def test_skip_layer_normalization_agrees(agrees: Any, rng: np.random.Generator):
     )
 
 
-@pytest.mark.parametrize("size", [1, 3, 5])
+@pytest.mark.parametrize("size", [1, 3, 5, 17, 2001])
 def test_lrn_agrees(size: int, agrees: Any, rng: np.random.Generator):
     agrees(
         "(float[N,6,2,3] x) => (float[] y) "
