@@ -8,7 +8,12 @@ from nnc.dialects import nn
 from nnc.dialects.nn.types import dims_of, rank_of
 from nnc.frontends.common import Builder, InvalidNodeError, UnsupportedError
 from nnc.frontends.onnx.node import Node
-from nnc.frontends.onnx.pool import padding_of, spatial_rank_of, window_ints
+from nnc.frontends.onnx.pool import (
+    padding_of,
+    require_positions,
+    spatial_rank_of,
+    window_ints,
+)
 from nnc.frontends.onnx.registry import Converted, converter
 from nnc.symbolic import Dim
 
@@ -73,7 +78,7 @@ def _conv(node: Node, b: Builder) -> Converted:
             groups=groups,
         )
     )
-    return _with_bias(node, b, result)
+    return _with_bias(node, b, require_positions(result))
 
 
 def _crop_negative(

@@ -10,7 +10,7 @@ from nnc.frontends.common import Builder, InvalidNodeError, require_sizes
 from nnc.frontends.onnx.node import Node, known_dims, normalized_axis
 from nnc.frontends.onnx.registry import Converted, converter
 from nnc.frontends.onnx.tensors import dtype_of
-from nnc.symbolic import dim_product
+from nnc.symbolic import dim_max, dim_min, dim_product
 
 
 @converter("Gather")
@@ -34,6 +34,18 @@ def _gather(node: Node, b: Builder) -> Converted:
 def _gather_elements(node: Node, b: Builder) -> Converted:
     x, indices = node.input(0), node.input(1)
     axis = node.attr_axis(0, rank_of(x))
+    if rank_of(indices) != rank_of(x):
+        raise InvalidNodeError(f"indices of {indices.type} into {x.type}")
+    wide, narrow = list(dims_of(x)), list(dims_of(indices))
+    for i, (size, used) in enumerate(zip(wide, narrow, strict=True)):
+        if i == axis:
+            continue
+        # The indices may cover a part of each other axis, but no more.
+        if used.as_int() is not None:
+            wide[i] = dim_max(size, used)
+        else:
+            narrow[i] = dim_min(size, used)
+    x, indices = b.dim_cast(x, wide), b.dim_cast(indices, narrow)
     return b.emit(nn.GatherElementsOp(x, indices, axis))
 
 

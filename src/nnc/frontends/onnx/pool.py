@@ -51,6 +51,18 @@ def padding_of(
     return [low for low, _ in pairs] + [high for _, high in pairs]
 
 
+def require_positions(result: SSAValue) -> SSAValue:
+    """
+    `result` of a window op, if the window fits its input at least once.
+
+    Raises:
+        InvalidNodeError: it does not.
+    """
+    if 0 in (d.as_int() for d in dims_of(result)[2:]):
+        raise InvalidNodeError("the window is larger than the padded input")
+    return result
+
+
 def spatial_rank_of(value: SSAValue) -> int:
     """
     The number of axes after batch and channels.
@@ -82,18 +94,20 @@ def _pool(
                 raise InvalidNodeError(
                     f"padding {fixed} does not fit a window of {span} elements"
                 )
-    return b.emit(
-        nn.PoolOp(
-            x,
-            kind,
-            kernel,
-            strides=strides,
-            dilations=dilations,
-            padding=padding,
-            # SAME padding already rounds up.
-            ceil_mode=bool(node.attr_int("ceil_mode", 0))
-            and node.attr_string("auto_pad", "NOTSET") in ("NOTSET", "VALID"),
-            count_padding=count_padding,
+    # SAME padding already rounds up.
+    rounds_down = node.attr_string("auto_pad", "NOTSET") in ("NOTSET", "VALID")
+    return require_positions(
+        b.emit(
+            nn.PoolOp(
+                x,
+                kind,
+                kernel,
+                strides=strides,
+                dilations=dilations,
+                padding=padding,
+                ceil_mode=rounds_down and bool(node.attr_int("ceil_mode", 0)),
+                count_padding=count_padding,
+            )
         )
     )
 

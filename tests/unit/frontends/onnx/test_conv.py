@@ -89,6 +89,7 @@ def test_conv_states_free_channels(import_text: Any, rng: np.random.Generator):
         ("<pads=[1,1]>", "pads has 2 values for 2 axes"),
         ("<kernel_shape=[5,5]>", "kernel_shape is"),
         ('<auto_pad="MIDDLE">', "no auto_pad 'MIDDLE'"),
+        ("<dilations=[5,5]>", "the window is larger than the padded input"),
         ("<group=1.5>", "attribute 'group' must be of type INT"),
     ],
 )
@@ -214,6 +215,7 @@ def test_max_pool_indices_are_refused(import_text: Any):
         ("kernel_shape=[0,2]", "kernel_shape must be positive"),
         ("kernel_shape=[2,2], strides=[0,1]", "strides must be positive"),
         ("kernel_shape=[2,2], pads=[2147483647,0,0,0]", "padding 2147483647"),
+        ("kernel_shape=[7,2]", "the window is larger than the padded input"),
         ("strides=[1,1]", "'kernel_shape' is missing"),
         ("kernel_shape=[2]", "kernel_shape has 1 values for 2 axes"),
     ],

@@ -429,6 +429,26 @@ def test_gather_elements_agrees(agrees: Any, rng: np.random.Generator):
     )
 
 
+def test_gather_elements_of_free_dims_agrees(agrees: Any, rng: np.random.Generator):
+    feeds = {
+        "x": rng.standard_normal((3, 4)).astype(F32),
+        "i": rng.integers(-3, 3, (2, 4), I64),
+    }
+    agrees(
+        "(float[N,M] x, int64[P,Q] i) => (float[] y) "
+        "{ y = GatherElements<axis=0>(x, i) }",
+        feeds,
+    )
+
+
+def test_gather_elements_beyond_another_axis_is_refused(import_text: Any):
+    with pytest.raises(ModelError, match=r"\[3, 4\] cannot have shape \[3, 5\]"):
+        import_text(
+            "(float[3,4] x, int64[3,5] i) => (float[] y) "
+            "{ y = GatherElements<axis=0>(x, i) }"
+        )
+
+
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_gather_nd_agrees(depth: int, agrees: Any, rng: np.random.Generator):
     feeds = {

@@ -207,3 +207,17 @@ def test_kernel_of_relu_is_small(target: Target) -> None:
     x = np.zeros(1000, np.float32)
     lowered = lower_dispatch(nn.ReluOp, [Operand(x)], target, compile=False)
     assert lowered.op_count <= 30
+
+
+@pytest.mark.parametrize("size", [1, 16, 37, 1000])
+def test_result_may_take_the_place_of_an_operand(
+    target: Target, rng: Generator, size: int
+) -> None:
+    x, y = (rng.standard_normal((3, size)).astype(np.float32) for _ in range(2))
+    lowered = lower_dispatch(
+        lambda x, y: nn.MulOp(nn.AddOp(x, y), x), [Operand(x), Operand(y)], target
+    )
+    (expected,) = lowered.expected([x, y], {})
+    place = x.ctypes.data
+    lowered.call([place, y.ctypes.data, place], {})
+    np.testing.assert_array_equal(x, expected)
