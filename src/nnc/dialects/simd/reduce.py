@@ -35,6 +35,8 @@ class ReduceOp(WidthOp):
 
     The order is a fixed tree: the upper half is combined with the lower half until one
     lane is left, so results are equal on every target for equal width.
+    Float min and max propagate NaN and, unlike `simd.min` and `simd.max`, may give
+    either zero.
 
     `%s = simd.reduce add, %v {width = 8} : vector<8xf32> -> f32`
     """

@@ -23,7 +23,7 @@ class Limits:
     """Axes of a tensor."""
     dim: int = 2**40
     """Elements along one axis."""
-    tensor_bytes: int = 2**40
+    tensor_bytes: int = 2**38
     """Bytes of one tensor of constant shape."""
     name_bytes: int = 64 * 1024
     """Bytes of one name."""

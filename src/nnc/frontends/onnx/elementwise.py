@@ -226,11 +226,6 @@ def _cast_like(node: Node, b: Builder) -> SSAValue:
     return b.cast(node.input(0), element_type_of(node.input(1)))
 
 
-@converter("BitCast", since=26)
-def _bit_cast(node: Node, b: Builder) -> SSAValue:
-    raise UnsupportedError("the bits of elements cannot be reinterpreted")
-
-
 # ---------------------------------------------------------------- bounds
 
 

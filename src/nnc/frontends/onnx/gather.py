@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from xdsl.ir import SSAValue
+
 from nnc.dialects import nn
 from nnc.dialects.nn import elementwise as ew
 from nnc.dialects.nn.dtypes import element_type_for
@@ -10,7 +12,7 @@ from nnc.frontends.common import Builder, InvalidNodeError, require_sizes
 from nnc.frontends.onnx.node import Node, known_dims, normalized_axis
 from nnc.frontends.onnx.registry import Converted, converter
 from nnc.frontends.onnx.tensors import dtype_of
-from nnc.symbolic import dim_max, dim_min, dim_product
+from nnc.symbolic import Dim, dim_max, dim_min, dim_product
 
 
 @converter("Gather")
@@ -87,7 +89,8 @@ def _gather_nd(node: Node, b: Builder) -> Converted:
 @converter("OneHot", since=9)
 def _one_hot(node: Node, b: Builder) -> Converted:
     indices, values = node.input(0), node.input(2)
-    depth = known_dims(b, node.input(1), "the depth")
+    # The depth may be a float.
+    depth = known_dims(b, b.cast(node.input(1), I64), "the depth")
     if len(depth) != 1 or rank_of(values) != 1 or dims_of(values)[0] != 2:
         raise InvalidNodeError(
             "the depth must be one number, and there must be 2 values"
@@ -114,12 +117,10 @@ def _trilu(node: Node, b: Builder) -> Converted:
     if rank_of(x) < 2:
         raise InvalidNodeError(f"the input has rank {rank_of(x)}; 2 is the least")
     rows, columns = dims_of(x)[-2:]
-    row = b.iota([rows, columns], 0, I64)
-    column = b.iota([rows, columns], 1, I64)
-    if offset is not None:
-        row = b.add(row, b.cast(b.reshape(offset, ()), I64))
+    diagonal = _diagonals(b, rows, columns)
+    first = 0 if offset is None else b.cast(b.reshape(offset, ()), I64)
     upper = bool(node.attr_int("upper", 1))
-    kept = b.compare(column, row, "ge" if upper else "le")
+    kept = b.compare(diagonal, first, "ge" if upper else "le")
     if is_bool(element_type_of(x)):
         return b.binary(ew.AndOp, kept, x)
     return b.select(kept, x, 0)
@@ -133,7 +134,11 @@ def _eye_like(node: Node, b: Builder) -> Converted:
     type_ = element_type_of(x)
     if node.has_attr("dtype"):
         type_ = element_type_for(dtype_of(node.attr_int("dtype"), "the result"))
-    row = b.iota(dims_of(x), 0, I64)
-    column = b.iota(dims_of(x), 1, I64)
-    ones = b.compare(column, b.add(row, node.attr_int("k", 0)), "eq")
-    return b.cast(ones, type_)
+    diagonal = _diagonals(b, *dims_of(x))
+    return b.cast(b.compare(diagonal, node.attr_int("k", 0), "eq"), type_)
+
+
+def _diagonals(b: Builder, rows: Dim, columns: Dim) -> SSAValue:
+    """The number of the diagonal of each element: column minus row."""
+    column = b.iota([rows, columns], 1, I64)
+    return b.sub(column, b.iota([rows, columns], 0, I64))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from xdsl.ir import SSAValue
 
 from nnc.dialects.nn.types import dims_of, element_type_of, is_float, rank_of
-from nnc.frontends.common import Builder, InvalidNodeError
+from nnc.frontends.common import Builder, InvalidNodeError, UnsupportedError
 from nnc.frontends.onnx.node import Node
 from nnc.frontends.onnx.registry import MICROSOFT, Converted, converter
 
@@ -70,7 +70,7 @@ def _fused_matmul(node: Node, b: Builder) -> Converted:
     lhs, rhs = node.input(0), node.input(1)
     for name in ("transBatchA", "transBatchB"):
         if node.attr_int(name, 0):
-            raise InvalidNodeError(f"{name} is not supported")
+            raise UnsupportedError(name)
     if node.attr_int("transA", 0):
         lhs = _swap_last(b, lhs)
     if node.attr_int("transB", 0):

@@ -479,7 +479,7 @@ def test_one_hot_agrees(axis: int, agrees: Any):
     agrees(
         f"(int64[2,3] i) => (float[] y) {{ y = OneHot<axis={axis}>(i, d, v) }}",
         {"i": np.array([[0, 1, -1], [4, -5, 2]], I64)},
-        {"d": np.array(5), "v": np.array([0.5, 2.0], F32)},
+        {"d": np.array(5, F32), "v": np.array([0.5, 2.0], F32)},
     )
 
 
@@ -487,7 +487,7 @@ def test_one_hot_agrees(axis: int, agrees: Any):
 
 
 @pytest.mark.parametrize("upper", [0, 1])
-@pytest.mark.parametrize("k", [None, 0, 1, -2])
+@pytest.mark.parametrize("k", [None, 0, 1, -2, 2**63 - 1])
 def test_trilu_agrees(upper: int, k: int | None, agrees: Any, rng: np.random.Generator):
     x = rng.standard_normal((2, 4, 5)).astype(F32)
     agrees(

@@ -10,13 +10,13 @@ from nnc.lowering.lower_dispatches.index import (
     lower_bound,
     split,
 )
-from nnc.symbolic import Dim
+from nnc.symbolic import Dim, DimLike
 
 N = Dim.symbol("N")
 
 
-def counter(extent: object = None) -> tuple[Var, Index]:
-    var = Var(0, extent, True)  # pyright: ignore[reportArgumentType]
+def counter(extent: DimLike | None = None) -> tuple[Var, Index]:
+    var = Var(0, extent, True)
     return var, Index.var(var)
 
 

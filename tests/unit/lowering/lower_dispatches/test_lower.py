@@ -11,7 +11,7 @@ from xdsl.dialects.builtin import (
     TensorType,
     f32,
 )
-from xdsl.ir import Block, Operation, Region
+from xdsl.ir import Attribute, Block, Operation, Region
 
 from nnc.dialects.nn.base import set_location
 from nnc.dialects.nn.elementwise import ExpOp, ReluOp, UnaryOp
@@ -27,10 +27,10 @@ N, M = Dim.symbol("N"), Dim.symbol("M")
 
 
 def unary_dispatch(
-    op: type[UnaryOp], x: Block, dims: list[DimLike], element: object = f32
+    op: type[UnaryOp], x: Block, dims: list[DimLike], element: Attribute = f32
 ) -> DispatchOp:
     """A dispatch from the first to the second argument of a block."""
-    body = Block(arg_types=[tensor_type(element, dims)])  # pyright: ignore[reportArgumentType]
+    body = Block(arg_types=[tensor_type(element, dims)])
     made = op(body.args[0])
     body.add_ops([made, YieldOp(made)])
     set_location("node", made)
