@@ -85,7 +85,7 @@ def nnc_default(options: PipelineOptions) -> Mapping[Stage, tuple[ArgSpec, ...]]
             spec("drop-unused-weights"),
             spec("verify-dispatched"),
         ),
-        Stage.BUFFERS: (spec("bufferize", target=target),),
+        Stage.BUFFERS: (spec("bufferize"),),
         Stage.SIMD: (
             spec("lower-dispatches", target=target),
             spec("plan-arena"),

@@ -180,6 +180,16 @@ class Target:
         known = _IMPLIES[self.arch]
         return ",".join(("+" if f in self.features else "-") + f for f in sorted(known))
 
+    @property
+    def portable_name(self) -> str:
+        """
+        A name for exactly these features that means the same on every machine.
+
+        Equal for targets whose code may use the same instructions, however they were
+        called; `native` and `generic` become what they stand for.
+        """
+        return _portable_name(self.arch, self.features)
+
     def __str__(self) -> str:
         return self.name
 
@@ -250,6 +260,30 @@ def _named(spec: str, arch: Arch, system: str) -> Target:
     target_arch, cpu, features = _NAMED[base]
     full = apply_suffix(spec, target_arch, implied(target_arch, features), suffix)
     return Target.from_features(spec, target_arch, cpu, full, system=system)
+
+
+@cache
+def _portable_name(arch: Arch, features: frozenset[str]) -> str:
+    """The shortest spec that `Target.named` turns into these features."""
+    specs: list[str] = []
+    for base, (base_arch, _, named) in _NAMED.items():
+        if base_arch != arch:
+            continue
+        start = implied(arch, named)
+        removed = sorted(start - features)
+        spec = base + "".join(f"-{f}" for f in removed)
+        left = features - apply_suffix(spec, arch, start, spec[len(base) :])
+        # What another one presupposes comes with it.
+        added = [f for f in sorted(left) if not _is_implied(arch, f, left)]
+        spec += "".join(f"+{f}" for f in added)
+        if apply_suffix(spec, arch, start, spec[len(base) :]) == features:
+            specs.append(spec)
+    # Some features without what they presuppose have no name: a list does as well.
+    return min(specs, key=len, default=f"{arch}: {', '.join(sorted(features))}")
+
+
+def _is_implied(arch: Arch, feature: str, features: Iterable[str]) -> bool:
+    return any(f != feature and feature in implied(arch, (f,)) for f in features)
 
 
 def _vector_facts(arch: Arch, features: frozenset[str]) -> tuple[int, int]:

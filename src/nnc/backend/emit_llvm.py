@@ -33,6 +33,7 @@ from nnc.dialects import llvmx
 from nnc.dialects.simd.types import bits_of, is_integer, is_vector
 from nnc.errors import InternalError
 from nnc.target import Target
+from nnc.target_record import check_target
 
 # The op's class is the table key, so each printer knows it; Any stands for that.
 Printer: TypeAlias = "Callable[[_FunctionPrinter, Any], str]"
@@ -473,7 +474,13 @@ _PRINTERS: dict[type[Operation], Printer] = {
 
 
 def emit_llvm(module: ModuleOp, target: Target) -> str:
-    """LLVM IR text of the llvm functions of a module; other ops are ignored."""
+    """
+    LLVM IR text of the llvm functions of a module; other ops are ignored.
+
+    Raises:
+        TargetError: the module was lowered for another target.
+    """
+    check_target(module, target)
     declared: dict[str, str] = {}
     bodies: list[str] = []
     for op in module.ops:

@@ -11,6 +11,7 @@ kernel does not save counts as missing.
 from __future__ import annotations
 
 import platform
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -32,7 +33,8 @@ def host_arch() -> Arch:
     machine = platform.machine().lower()
     if machine not in _ARCHES:
         raise TargetError(
-            f"this machine is a {machine}; nnc generates code for x86_64 and aarch64"
+            f"this machine's architecture is {machine}; nnc generates code for x86_64 "
+            "and aarch64"
         )
     return _ARCHES[machine]
 
@@ -83,6 +85,26 @@ def resolve_target(spec: str | Target) -> Target:
     )
 
 
+def name_of_target(target: Target) -> str:
+    """
+    The name by which passes get `target`.
+
+    Raises:
+        TargetError: no name gives exactly this record.
+    """
+    for name in (target.name, target.portable_name):
+        try:
+            found = resolve_target(name)
+        except TargetError:
+            continue
+        if replace(found, name=target.name) == target:
+            return name
+    raise TargetError(
+        f"target '{target.name}' cannot be passed on by name: it differs from those "
+        "that 'name+feature-feature' describes on this machine; give such a name"
+    )
+
+
 def missing_features(target: Target) -> tuple[str, ...]:
     """
     What code for `target` may use and this machine lacks; empty: it runs here.
@@ -101,8 +123,8 @@ def check_runs_here(target: Target) -> None:
         return
     if target.arch != host_arch():
         raise TargetError(
-            f"code for target '{target.name}' needs a {target.arch} machine; this one "
-            f"is {host_arch()}"
+            f"code for target '{target.name}' is for machines of architecture "
+            f"{target.arch}; this one is {host_arch()}"
         )
     raise TargetError(
         f"code for target '{target.name}' needs CPU features that this machine lacks: "

@@ -432,9 +432,20 @@ class Builder:
         return self.emit(nn.ConcatOp(values, axis))
 
     def matmul(self, lhs: SSAValue, rhs: SSAValue) -> SSAValue:
-        """The product of matrices; dims that must agree are stated equal."""
+        """
+        The product of matrices; dims that must agree are stated equal.
+
+        Raises:
+            InvalidNodeError: they never do.
+        """
         left, right = list(dims_of(lhs)), list(dims_of(rhs))
         batch = self.common_dims(left[:-2], right[:-2])
+        inner = (left[-1].as_int(), right[-2].as_int())
+        if None not in inner and inner[0] != inner[1]:
+            raise InvalidNodeError(
+                f"matrices of shapes {shape_text(lhs)} and {shape_text(rhs)} cannot be "
+                f"multiplied: {inner[0]} columns, {inner[1]} rows"
+            )
         depth = simplest([left[-1], right[-2]])
         for dims in (left, right):
             for i in range(len(dims) - 2):

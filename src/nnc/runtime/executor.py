@@ -157,8 +157,8 @@ class CompiledModel:
         names = self._input_names
         if len(args) > len(names):
             raise InputError(
-                f"the model has {len(names)} inputs ({', '.join(names)}), "
-                f"got {len(args)}"
+                f"the model has {len(names)} input{'s' if len(names) != 1 else ''} "
+                f"({', '.join(names)}), got {len(args)}"
             )
         if not named and len(args) == len(names):
             return list(args)
@@ -301,11 +301,11 @@ class CompiledModel:
         Free code and arenas; doing it twice is fine, running afterwards is an error.
 
         Raises:
-            CompileError: a run is going on in another thread.
+            RunError: a run is going on in another thread.
         """
         with self._lock:
             if self._active:
-                raise CompileError("cannot close a model while it runs")
+                raise RunError("cannot close a model while it runs")
             self._finalizer()
 
     def __enter__(self) -> Self:

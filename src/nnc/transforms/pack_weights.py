@@ -21,6 +21,8 @@ After::
 
 `fold-constants` then evaluates the packing. The panel's width comes from the target.
 
+The module's attribute `nnc.target` tells from then on which target that was.
+
 On entry: dispatches are formed. On exit: every contraction whose second operand is a
 constant matrix or filter reads it packed.
 """
@@ -49,6 +51,7 @@ from nnc.dialects.nn.types import (
 )
 from nnc.lowering import tiling
 from nnc.target import Target
+from nnc.target_record import record_target
 from nnc.transforms.worklist import erase_dead
 
 
@@ -109,6 +112,7 @@ class PackWeightsPass(ModulePass):
         from nnc.backend.host import resolve_target
 
         target = resolve_target(self.target)
+        record_target(op, target)
         for func in op.ops:
             for region in func.regions:
                 for block in region.blocks:

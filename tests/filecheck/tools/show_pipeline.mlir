@@ -5,10 +5,12 @@
 
 // ALL:           cse,canonicalize-nn
 // ALL-SAME:      form-dispatches
-// ALL-SAME:      bufferize{target="avx2"}
+// ALL-SAME:      pack-weights{target="avx2"}
+// ALL-SAME:      bufferize,
 // ALL-SAME:      convert-simd-to-llvm{target="avx2"}
 
 // BUFFERS:       canonicalize-nn
-// BUFFERS-SAME:  bufferize{target="avx2"}
+// BUFFERS-SAME:  pack-weights{target="avx2"}
+// BUFFERS-SAME:  bufferize
 // BUFFERS-NOT:   lower-dispatches
 

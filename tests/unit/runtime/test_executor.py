@@ -264,7 +264,7 @@ def test_contiguous_input_is_not_copied():
     ("arguments", "named", "message"),
     [
         ((), {}, "input 'x' missing"),
-        ((x_of(1), x_of(1)), {}, r"the model has 1 inputs \(x\), got 2"),
+        ((x_of(1), x_of(1)), {}, r"the model has 1 input \(x\), got 2"),
         ((x_of(1),), {"x": x_of(1)}, "input 'x' is given twice"),
         ((), {"z": x_of(1)}, "the model has no input 'z'; it has: x"),
         ((x_of(1).astype(np.float64),), {}, "expected dtype float32, got float64"),
@@ -482,7 +482,7 @@ def test_close_during_a_run_is_refused():
     thread = threading.Thread(target=exe, args=(x_of(1),))
     thread.start()
     assert entered.wait(10)
-    with pytest.raises(CompileError, match="while it runs"):
+    with pytest.raises(RunError, match="while it runs"):
         exe.close()
     leave.set()
     thread.join()

@@ -67,9 +67,6 @@ class BufferizePass(ModulePass):
 
     name = "bufferize"
 
-    target: str = "native"
-    """Name of the target; layouts do not depend on it yet."""
-
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Bufferize the functions of a module."""
         for function in list(op.body.block.ops):

@@ -25,6 +25,7 @@ from nnc.dialects.simd.types import PtrType
 from nnc.lowering.convert_simd_to_llvm.builder import llvm_type
 from nnc.lowering.convert_simd_to_llvm.lowering import Converter, KernelLowering
 from nnc.target import Target
+from nnc.target_record import record_target
 
 _EXTERNAL = llvm.LinkageAttr("external")
 
@@ -88,11 +89,16 @@ class ConvertSimdToLlvmPass(ModulePass):
 
     name = "convert-simd-to-llvm"
 
-    target: str = "generic"
-    """The machine to generate code for, by name (see `nnc.target`)."""
+    target: str = "native"
+    """Name of the machine to generate code for."""
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        convert_module(op, _resolve(self.target))
+        # Asking the machine imports LLVM.
+        from nnc.backend.host import resolve_target
+
+        target = resolve_target(self.target)
+        record_target(op, target)
+        convert_module(op, target)
 
 
 def convert_module(module: ModuleOp, target: Target) -> None:
@@ -111,12 +117,3 @@ def convert_module(module: ModuleOp, target: Target) -> None:
             isinstance(o, llvm.FuncOp) and o.sym_name.data == name for o in module.ops
         ):
             module.body.block.add_op(llvm.FuncOp(name, type, linkage=_EXTERNAL))
-
-
-def _resolve(name: str) -> Target:
-    # Only these two depend on the machine; asking it imports LLVM.
-    if name.startswith(("native", "generic")):
-        from nnc.backend.host import resolve_target
-
-        return resolve_target(name)
-    return Target.named(name)

@@ -29,6 +29,7 @@ from nnc.lowering.lower_dispatches.scan import ScanKernel
 from nnc.lowering.lower_dispatches.window import WindowKernel
 from nnc.symbolic import Dim
 from nnc.target import Target
+from nnc.target_record import record_target
 
 
 @dataclass(frozen=True)
@@ -259,4 +260,6 @@ class LowerDispatchesPass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         from nnc.backend.host import resolve_target
 
-        DispatchLowering(op, resolve_target(self.target)).run()
+        target = resolve_target(self.target)
+        record_target(op, target)
+        DispatchLowering(op, target).run()
