@@ -12,21 +12,28 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
 from xdsl.dialects.builtin import ModuleOp, StringAttr
 
 from nnc import pipelines
+from nnc.analysis.fallbacks import find_fallbacks
 from nnc.backend.emit_llvm import emit_llvm
-from nnc.backend.host import check_runs_here, resolve_target
+from nnc.backend.host import check_runs_here, name_of_target, resolve_target
 from nnc.backend.jit import LoadedCode, emit_assembly, emit_object
+from nnc.dialects.nn.structure import DispatchOp
 from nnc.errors import CompileError
 from nnc.lowering.convert_rt_to_llvm import PLAN
 from nnc.module import Module, make_pass, new_context, run_pass, verify
-from nnc.options import DEFAULT_PIPELINE, CompileOptions, InputShapes
+from nnc.options import (
+    DEFAULT_PIPELINE,
+    CompileOptions,
+    InputShapes,
+    check_input_shapes,
+)
 from nnc.runtime.artifact import Plan
 from nnc.runtime.executor import CompiledModel, kernel_infos
 from nnc.runtime.info import Info, PhaseInfo
+from nnc.target import Target
+from nnc.target_record import TARGET, check_target
 
 if TYPE_CHECKING:
     from xdsl.utils.arg_spec import ArgSpec
-
-    from nnc.target import Target
 
 OnPass: TypeAlias = Callable[[str, int, int], None]
 """Told the name of each phase before it runs, its number from 0, and their count."""
@@ -40,7 +47,7 @@ _AFTER_PASSES: Final = 2
 def compile(
     model: object,
     *,
-    target: str = "native",
+    target: str | Target = "native",
     example_inputs: object = None,
     input_shapes: InputShapes | None = None,
     precision: str = "fp32",
@@ -57,9 +64,10 @@ def compile(
     `model` is a path to an .onnx file, its bytes, an `onnx.ModelProto`, or an
     `nnc.Module` at any stage of the compilation. `target` is `native` or a level that
     this CPU can run: `generic`, `sse4.2`, `avx2`, `avx512`, `neon`, with `+feature` and
-    `-feature` suffixes. `input_shapes` gives, by input name, numbers for dims to fix
-    and names for dims to keep free; free dims take any size in each run. `pipeline`
-    replaces the default pipeline (for a module at a later stage, what is left of it).
+    `-feature` suffixes, or an `nnc.Target`. `input_shapes` gives, by input name,
+    numbers for dims to fix and names for dims to keep free; free dims take any size in
+    each run. `pipeline` replaces the default pipeline (for a module at a later stage,
+    what is left of it).
     `on_pass` is called before each phase, for a progress bar. The remaining options
     accept only their defaults in this release.
 
@@ -88,10 +96,8 @@ def compile(
         tune=tune,
         pipeline=pipeline,
     )
-    options.check()
-    resolved = resolve_target(target)
-    check_runs_here(resolved)
-    build = _Build(options, resolved, on_pass)
+    build = _Build.of(options, on_pass)
+    check_runs_here(build.target)
     with _collector_paused():
         compiled = build.compile(model)
     compiled.set_phases(build.phases)
@@ -112,6 +118,7 @@ def convert(model: object, *, input_shapes: InputShapes | None = None) -> Module
 
         print(nnc.convert("model.onnx"))
     """
+    check_input_shapes(input_shapes)
     if isinstance(model, Module):
         if input_shapes is not None:
             raise CompileError(
@@ -131,7 +138,7 @@ def emit(
     model: object,
     kind: OutputKind,
     *,
-    target: str = "native",
+    target: str | Target = "native",
     input_shapes: InputShapes | None = None,
     pipeline: str | None = None,
     on_pass: OnPass | None = None,
@@ -149,8 +156,7 @@ def emit(
     options = CompileOptions(
         target=target, input_shapes=input_shapes, pipeline=pipeline
     )
-    resolved = resolve_target(target)
-    build = _Build(options, resolved, on_pass)
+    build = _Build.of(options, on_pass)
     with _collector_paused():
         return build.emit(model, kind)
 
@@ -170,6 +176,33 @@ def plan_of(module: ModuleOp) -> Plan:
             "convert-rt-to-llvm"
         )
     return Plan.from_json(text.data)
+
+
+_LOWERED: Final = frozenset({"rt", "simd", "llvm", "scf"})
+"""Dialects of the levels below `nn`."""
+
+
+def _check_not_lowered(module: ModuleOp) -> None:
+    """
+    Check that the default pipeline is for this module.
+
+    Raises:
+        CompileError: some of its passes ran already.
+    """
+    sign = TARGET if TARGET in module.attributes else None
+    if sign is None:
+        lowered = (
+            op.name
+            for op in module.walk()
+            if op.name == DispatchOp.name or op.name.partition(".")[0] in _LOWERED
+        )
+        sign = next(lowered, None)
+    if sign is not None:
+        raise CompileError(
+            f"the module is lowered already (it has '{sign}'), and the default "
+            "pipeline starts from what nnc.convert gives; pipeline= must name the "
+            "passes that are left, '' if there are none"
+        )
 
 
 @contextmanager
@@ -195,9 +228,27 @@ class _Build:
 
     options: CompileOptions
     target: Target
+    target_name: str
+    """By which the passes get it."""
+
     on_pass: OnPass | None
     phases: list[PhaseInfo] = field(default_factory=list[PhaseInfo])
     total: int = 0
+
+    @staticmethod
+    def of(options: CompileOptions, on_pass: OnPass | None) -> _Build:
+        """
+        A compilation with these options.
+
+        Raises:
+            CompileError: one of them is not supported; names it.
+        """
+        options.check()
+        if on_pass is not None and not callable(on_pass):
+            raise CompileError(f"on_pass must be a function or None, got {on_pass!r}")
+        target = options.target
+        name = target if isinstance(target, str) else name_of_target(target)
+        return _Build(options, resolve_target(target), name, on_pass)
 
     @contextmanager
     def phase(self, stage: str, name: str) -> Generator[None]:
@@ -215,11 +266,14 @@ class _Build:
         with self.phase("import", "import"):
             module = convert(model, input_shapes=self.options.input_shapes)
             if module is model:
+                if self.options.pipeline is None:
+                    _check_not_lowered(module.ir)
                 module = Module(module.ir.clone(), module.context.clone())
             verify(module, "import")
         for stage, spec in steps:
             with self.phase(stage, spec.name):
                 run_pass(module, make_pass(spec))
+        check_target(module.ir, self.target)
         return module
 
     def compile(self, model: object) -> CompiledModel:
@@ -234,6 +288,7 @@ class _Build:
                 kernels=kernel_infos(plan),
                 weight_bytes=sum(w.nbytes for w in plan.weights),
                 code_bytes=len(data),
+                fallbacks=find_fallbacks(module.ir, plan),
                 code_generations=1,
             )
             named = {w.name for w in plan.weights}
@@ -255,7 +310,7 @@ class _Build:
 
     def _steps(self) -> list[tuple[str, ArgSpec]]:
         text = self.options.pipeline
-        options = pipelines.PipelineOptions(target=self.options.target)
+        options = pipelines.PipelineOptions(target=self.target_name)
         if text is not None:
             specs = pipelines.expand(text, defaults=options)
             return [("", spec) for spec in specs]

@@ -1,4 +1,5 @@
-"""The exception tree of nnc.
+"""
+The exception tree of nnc.
 
 Every error that a user can cause derives from `NncError`. A message names the node
 or argument of the *user's* model, says what is wrong and what can be done about it.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NoReturn, SupportsIndex, TypeAlias, cast
 
 from nnc.errors import CompileError
+from nnc.target import Target
 
 InputShapes: TypeAlias = Mapping[str, Sequence[int | str]]
 """By input name: numbers fix a dim, names call it so."""
@@ -18,7 +19,7 @@ DEFAULT_PIPELINE = "nnc-default"
 class CompileOptions:
     """What `nnc.compile` was asked for, apart from the model."""
 
-    target: str = "native"
+    target: str | Target = "native"
     example_inputs: object = None
     input_shapes: InputShapes | None = None
     precision: str = "fp32"
@@ -35,6 +36,7 @@ class CompileOptions:
         Raises:
             CompileError: names the option.
         """
+        self._check_types()
         if self.precision != "fp32":
             raise CompileError(
                 f"precision={self.precision!r} is not in this release; use 'fp32'"
@@ -57,3 +59,57 @@ class CompileOptions:
                 f"num_threads={self.num_threads}: one run on several threads is not in "
                 "this release; several threads may each run the model, though"
             )
+
+    def _check_types(self) -> None:
+        """Callers without a type checker get an error that names the option."""
+        _require("target", self.target, (str, Target), "a name or an nnc.Target")
+        _require("precision", self.precision, (str,), "a string")
+        _require("pipeline", self.pipeline, (str, type(None)), "a string or None")
+        _require("cache", self.cache, (bool,), "a bool")
+        _require("tune", self.tune, (bool,), "a bool")
+        if self.num_threads is not None and not _is_size(self.num_threads):
+            _refuse("num_threads", self.num_threads, "an int or None")
+        check_input_shapes(self.input_shapes)
+
+
+def check_input_shapes(shapes: object) -> None:
+    """
+    Check that an `input_shapes` argument is of the type that it should be.
+
+    Raises:
+        CompileError: it is not; names the input.
+    """
+    if shapes is None:
+        return
+    if not isinstance(shapes, Mapping):
+        _refuse("input_shapes", shapes, "a mapping from input names to shapes")
+    for name, shape in cast("Mapping[object, object]", shapes).items():
+        if not isinstance(name, str):
+            _refuse("input_shapes", name, "a mapping whose keys are input names")
+        where = f"input_shapes[{name!r}]"
+        if isinstance(shape, str | bytes) or not isinstance(shape, Sequence):
+            _refuse(where, shape, "a sequence of numbers and names")
+        for dim in cast("Sequence[object]", shape):
+            if dim is not None and not isinstance(dim, str) and not _is_size(dim):
+                _refuse(where, dim, "a sequence of numbers and names")
+
+
+def _is_size(value: object) -> bool:
+    """Whether it is an int, of numpy too."""
+    return isinstance(value, SupportsIndex) and not isinstance(value, bool)
+
+
+def _require(name: str, value: object, kinds: tuple[type, ...], what: str) -> None:
+    if not isinstance(value, kinds):
+        _refuse(name, value, what)
+
+
+def _refuse(name: str, value: object, what: str) -> NoReturn:
+    raise CompileError(
+        f"{name} must be {what}, got {_shown(value)} of type {type(value).__name__}"
+    )
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -11,9 +11,10 @@ class NncParser(Parser):
     """
     Reads what xDSL's printer writes, NaN and infinity in dense constants included.
 
-    xDSL 0.74 prints them as bits (`dense<0xff800000> : vector<8xf32>`), and parses those
-    as the number 4286578688. And it prints text of other letters than ASCII's as the
-    escaped bytes of its UTF-8, and parses those as bytes. Fit for upstream as it is.
+    xDSL 0.74 prints them as bits (`dense<0xff800000> : vector<8xf32>`), and parses
+    those as the number 4286578688. And it prints text of other letters than ASCII's as
+    the escaped bytes of its UTF-8, and parses those as bytes. Fit for upstream as it
+    is.
     """
 
     def parse_optional_str_literal(self) -> str | None:

@@ -264,8 +264,8 @@ def _named(spec: str, arch: Arch, system: str) -> Target:
 
 @cache
 def _portable_name(arch: Arch, features: frozenset[str]) -> str:
-    """The shortest spec that `Target.named` turns into these features."""
-    specs: list[str] = []
+    """The spec with the fewest suffixes that `Target.named` turns into these."""
+    specs: list[tuple[int, str]] = []
     for base, (base_arch, _, named) in _NAMED.items():
         if base_arch != arch:
             continue
@@ -277,9 +277,10 @@ def _portable_name(arch: Arch, features: frozenset[str]) -> str:
         added = [f for f in sorted(left) if not _is_implied(arch, f, left)]
         spec += "".join(f"+{f}" for f in added)
         if apply_suffix(spec, arch, start, spec[len(base) :]) == features:
-            specs.append(spec)
+            specs.append((len(removed) + len(added), spec))
     # Some features without what they presuppose have no name: a list does as well.
-    return min(specs, key=len, default=f"{arch}: {', '.join(sorted(features))}")
+    listed = f"{arch}: {', '.join(sorted(features))}"
+    return min(specs, default=(0, listed))[1]
 
 
 def _is_implied(arch: Arch, feature: str, features: Iterable[str]) -> bool:

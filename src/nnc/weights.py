@@ -11,7 +11,8 @@ Array = NDArray[np.generic]
 
 
 class WeightStore:
-    """Named read-only arrays. The arrays are never copied; adding marks them read-only.
+    """
+    Named read-only arrays. The arrays are never copied; adding marks them read-only.
 
     A resource keeps its name for life: a pass that changes a weight adds another one.
     """

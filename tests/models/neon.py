@@ -8,7 +8,6 @@ addresses, calls the model's entry once and writes the image back.
 
 from __future__ import annotations
 
-import shutil
 import struct
 import subprocess
 import tempfile
@@ -53,11 +52,6 @@ int main(int argc, char **argv) {
     return !out || fwrite(image, 1, head[0], out) != (size_t)head[0];
 }
 """
-
-
-def is_available() -> bool:
-    """Whether cross linker and emulator are installed."""
-    return shutil.which(LINKER) is not None and shutil.which(EMULATOR) is not None
 
 
 def run_under_qemu(path: Path, feeds: Feeds, target: str = "neon") -> list[Array]:

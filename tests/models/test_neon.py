@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import pytest
 from catalogue import NETWORKS
-from neon import is_available, run_under_qemu
+from neon import run_under_qemu
 from reference import assert_matches
 
 
 @pytest.mark.isa("neon")
-@pytest.mark.skipif(
-    not is_available(), reason="needs qemu-aarch64 and aarch64-linux-gnu-gcc"
-)
 @pytest.mark.parametrize("name", ["ppocr_cls", "light_squeezenet", "basic_pitch"])
 def test_network_on_neon_matches_onnx_runtime(name: str) -> None:
     network = NETWORKS[name]

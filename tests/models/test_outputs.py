@@ -11,7 +11,9 @@ import nnc
 TARGETS = ("native", "avx2", "generic")
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(
+    "target", [pytest.param(name, marks=pytest.mark.isa(name)) for name in TARGETS]
+)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_network_matches_onnx_runtime(name: str, target: str) -> None:
     network = NETWORKS[name]

@@ -38,7 +38,7 @@ def test_eight_threads_get_the_results_of_one() -> None:
 
 
 def test_compiling_running_and_dropping_keeps_memory_level() -> None:
-    network = NETWORKS["ppocr_cls"]
+    network = NETWORKS["light_squeezenet"]
     module = nnc.convert(network.path)
     feeds = network.inputs()
     process = psutil.Process()

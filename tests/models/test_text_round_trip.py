@@ -13,6 +13,7 @@ TARGET = "avx2"
 
 
 @pytest.mark.isa(TARGET)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", ["ppocr_cls", "basic_pitch", "light_squeezenet"])
 def test_compilation_continues_from_the_text_after_every_pass(name: str) -> None:
     network = NETWORKS[name]

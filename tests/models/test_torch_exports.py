@@ -8,7 +8,6 @@ networks that are right for all sizes. Exporting takes seconds: these tests are 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,16 +83,8 @@ def export() -> ModuleType:
 
 
 @pytest.fixture
-def transformers(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The package, made blind for torchvision: it imports even one that is broken."""
-    find_spec = importlib.util.find_spec
-
-    def without_torchvision(name: str, package: str | None = None) -> Any:
-        if name.partition(".")[0] == "torchvision":
-            return None
-        return find_spec(name, package)
-
-    monkeypatch.setattr(importlib.util, "find_spec", without_torchvision)
+def transformers() -> ModuleType:
+    """The package; it takes seconds to import."""
     return pytest.importorskip("transformers", reason="needs the extra `models`")
 
 

@@ -3,6 +3,7 @@
 import gc
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 import nnc
+from nnc import pipelines
 from nnc.api import emit, plan_of
-from nnc.backend.host import host_arch
+from nnc.backend.host import host_arch, host_system, resolve_target
 from nnc.backend.jit import codegen_count, live_engines
 from nnc.errors import (
     CompileError,
@@ -26,6 +28,7 @@ from nnc.errors import (
     NncError,
     TargetError,
 )
+from nnc.target import Target
 
 
 def onnx_model(
@@ -117,8 +120,6 @@ def test_input_shapes_fix_dims():
 
 @pytest.mark.parametrize("stage", ["nn", "buffers", "simd", "llvm"])
 def test_compilation_continues_from_the_text_of_any_stage(stage: str):
-    from nnc import pipelines
-
     steps = pipelines.steps("nnc-default", pipelines.PipelineOptions())
     done = pipelines.stop_after(steps, pipelines.Stage(stage))
     module = nnc.convert(SUM).apply(pipelines.to_text(s.spec for s in done))
@@ -232,8 +233,101 @@ def test_unknown_target_is_refused_before_any_work(target: str, message: str):
 
 def test_target_of_another_machine_is_refused_before_any_work():
     foreign = "neon" if host_arch() == "x86_64" else "avx2"
-    with pytest.raises(TargetError, match="needs a"):
+    with pytest.raises(
+        TargetError, match=r"for machines of architecture .*; this one is"
+    ):
         nnc.compile("there is no such file", target=foreign)
+
+
+@pytest.mark.parametrize("named", ["generic", "native", "sse2"])
+def test_target_may_be_a_record(named: str):
+    target = resolve_target(named)
+    if named == "sse2" and host_arch() != "x86_64":
+        target = Target.named("neon", system=host_system())
+    x, z = pair(3)
+    with nnc.compile(SUM, target=target) as exe:
+        np.testing.assert_array_equal(exe(x, z), np.maximum(x + z, 0))
+        assert exe.info.target == target.name
+    assert emit(SUM, "s", target=target) == emit(SUM, "s", target=target.name)
+
+
+def test_target_that_no_name_describes_is_refused():
+    target = replace(resolve_target("generic"), vector_registers=3)
+    with pytest.raises(TargetError, match="cannot be passed on by name"):
+        nnc.compile(SUM, target=target)
+    with pytest.raises(TargetError, match="cannot be passed on by name"):
+        emit(SUM, "ll", target=target)
+
+
+def test_emit_and_convert_refuse_wrong_types():
+    with pytest.raises(CompileError, match="target must be a name or an nnc.Target"):
+        emit(SUM, "ll", target=3)  # pyright: ignore[reportArgumentType] # that is the point
+    with pytest.raises(CompileError, match="input_shapes must be a mapping"):
+        nnc.convert(SUM, input_shapes=5)  # pyright: ignore[reportArgumentType] # that is the point
+    with pytest.raises(CompileError, match="on_pass must be a function or None"):
+        nnc.compile(SUM, on_pass=1)  # pyright: ignore[reportArgumentType] # that is the point
+
+
+PRODUCT = onnx_model(
+    [node("MatMul", "x w", "y")],
+    {"x": ["N", 64]},
+    {"y": ["N", 64]},
+    {"w": np.ones((64, 64), np.float32)},
+)
+
+
+@pytest.mark.parametrize("stage", ["nn", "buffers", "simd", "llvm"])
+def test_module_of_another_target_is_refused(stage: str):
+    steps = pipelines.steps("nnc-default", pipelines.PipelineOptions("avx512"))
+    done = len(pipelines.stop_after(steps, pipelines.Stage(stage)))
+    module = nnc.convert(PRODUCT)
+    module = module.apply(pipelines.to_text(s.spec for s in steps[:done]))
+    others = pipelines.steps("nnc-default", pipelines.PipelineOptions("sse2"))
+    rest = pipelines.to_text(s.spec for s in others[done:])
+    for kind in ("mlir", "s"):
+        with pytest.raises(TargetError, match="target 'avx512', which is not 'sse2'"):
+            emit(module, kind, target="sse2", pipeline=rest)
+
+
+@pytest.mark.parametrize("pipeline", ["nnc-nn", "form-dispatches", "nnc-default"])
+def test_default_pipeline_is_refused_for_a_lowered_module(pipeline: str):
+    module = nnc.convert(PRODUCT).apply(pipeline)
+    with pytest.raises(CompileError, match="lowered already .* pipeline= must name"):
+        nnc.compile(module)
+    with pytest.raises(CompileError, match="lowered already .* pipeline= must name"):
+        emit(module, "o")
+
+
+def test_default_pipeline_takes_an_optimised_module():
+    module = nnc.convert(PRODUCT).apply("canonicalize-nn,fold-constants")
+    x = np.ones((2, 64), np.float32)
+    np.testing.assert_array_equal(nnc.compile(module)(x), np.full((2, 64), 64))
+
+
+def test_names_of_any_letters_survive_the_text():
+    model = onnx_model(
+        [node("Relu", "größe", "画像")], {"größe": ["N"]}, {"画像": ["N"]}
+    )
+    module = nnc.Module.parse(str(nnc.convert(model)))
+    x = np.array([-1, 2], np.float32)
+    np.testing.assert_array_equal(module.interpret({"größe": x})[0], [0, 2])
+    lowered = nnc.Module.parse(str(module.apply("nnc-default")))
+    for exe in (nnc.compile(module), nnc.compile(lowered, pipeline="")):
+        assert exe.inputs[0].name == "größe"
+        (y,) = exe.run(["画像"], {"größe": x})
+        np.testing.assert_array_equal(y, [0, 2])
+
+
+def test_info_shows_slow_ways():
+    model = onnx_model(
+        [node("MatMul", "x z", "product")],
+        {"x": ["N", 4], "z": [4, 4]},
+        {"product": ["N", 4]},
+        dtype=TensorProto.INT32,
+    )
+    (fallback,) = nnc.compile(model).info.fallbacks
+    assert fallback.source == "product"
+    assert fallback.reason.startswith("contraction generic")
 
 
 def test_input_shapes_of_a_module_are_refused():

@@ -108,3 +108,25 @@ def test_equal_names_give_the_same_record() -> None:
 def test_importing_targets_loads_no_llvm() -> None:
     code = "import sys, nnc.target; sys.exit('llvmlite' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [
+        ("avx2", "avx2"),
+        ("generic", "sse2"),
+        ("sse4.2-sse4.2-popcnt-cx16-sahf+sse4.1+sse2", "sse2+sse4.1"),
+        ("avx2-fma", "avx2-fma"),
+        ("avx512+avx512vnni", "avx512-vnni"),
+        ("neon+dotprod", "neon-dotprod"),
+    ],
+)
+def test_portable_name_stands_for_exactly_these_features(spec: str, name: str) -> None:
+    target = Target.named(spec)
+    assert target.portable_name == name
+    assert Target.named(name).features == target.features
+
+
+def test_features_without_what_they_presuppose_have_no_name_but_a_text() -> None:
+    odd = Target.from_features("odd", "x86_64", "x86-64", ["avx512f", "sse2"])
+    assert odd.portable_name == "x86_64: avx512f, sse2"

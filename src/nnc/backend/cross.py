@@ -20,7 +20,9 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from nnc.backend.host import host_arch, missing_features
 from nnc.errors import TargetError
+from nnc.target import Target
 
 Array = npt.NDArray[np.generic]
 Slot = Array | int
@@ -98,6 +100,15 @@ int main(int argc, char **argv) {
 def missing_tools() -> tuple[str, ...]:
     """Programs that running AArch64 code needs and this machine lacks."""
     return tuple(tool for tool in (_LINKER, _EMULATOR) if shutil.which(tool) is None)
+
+
+def why_it_cannot_run(target: Target) -> str:
+    """What running kernels for `target` lacks, here or emulated; empty: nothing."""
+    if target.arch == "aarch64" and host_arch() != "aarch64":
+        missing = missing_tools()
+        return f"running AArch64 code needs {' and '.join(missing)}" if missing else ""
+    missing = missing_features(target)
+    return f"this machine lacks {', '.join(missing)}" if missing else ""
 
 
 class QemuProgram:

@@ -56,8 +56,8 @@ def import_model(
         source = model
     else:
         raise LoadError(
-            f"an object of type {type(model).__name__} is no model: pass the path of an "
-            "ONNX file, its bytes, or an onnx.ModelProto"
+            f"an object of type {type(model).__name__} is no model: pass the path of "
+            "an ONNX file, its bytes, or an onnx.ModelProto"
         )
     # Frameworks are imported only when there is a model of theirs.
     from nnc.frontends.onnx.importer import import_onnx

@@ -254,7 +254,13 @@ class CompiledModel:
         try:
             return self._contexts.pop()
         except IndexError:
+            pass
+        try:
             return RunContext(len(self._planner.bases), self._planner.base_count)
+        except BaseException:
+            with self._lock:
+                self._active -= 1
+            raise
 
     def _give_back(self, context: RunContext) -> None:
         self._contexts.append(context)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from nnc.backend import host
@@ -10,6 +12,7 @@ from nnc.backend.host import (
     host_arch,
     host_target,
     missing_features,
+    name_of_target,
     resolve_target,
 )
 from nnc.errors import TargetError
@@ -42,9 +45,26 @@ def test_native_takes_suffixes() -> None:
     assert reduced.cpu == host_target().cpu
 
 
+@pytest.mark.parametrize("spec", ["native", "generic", "avx2-fma", "neon-dotprod"])
+def test_name_of_a_target_gives_it_again(spec: str) -> None:
+    target = resolve_target(spec)
+    assert name_of_target(target) == spec
+
+
+def test_target_called_otherwise_goes_by_its_features() -> None:
+    target = replace(resolve_target("sse4.2"), name="mine")
+    assert name_of_target(target) == "sse4.2"
+
+
+def test_record_without_a_name_is_refused() -> None:
+    odd = replace(resolve_target("generic"), vector_bits=64)
+    with pytest.raises(TargetError, match="'generic' cannot be passed on by name"):
+        name_of_target(odd)
+
+
 def test_other_architecture_is_refused_by_name() -> None:
     other = "neon" if host_arch() == "x86_64" else "avx2"
-    with pytest.raises(TargetError, match=r"needs a .* machine"):
+    with pytest.raises(TargetError, match=r"of architecture .*; this one is"):
         check_runs_here(Target.named(other))
 
 

@@ -28,6 +28,7 @@ from nnc.errors import (
     OutOfMemory,
     RunError,
 )
+from nnc.runtime import executor
 from nnc.runtime.artifact import (
     Allocation,
     Constraint,
@@ -458,6 +459,20 @@ def test_close_frees_code_and_refuses_runs():
     exe.close()
     with pytest.raises(RunError, match="closed"):
         exe(x_of(1))
+
+
+def test_run_that_gets_no_memory_does_not_count_as_going_on(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    exe = model()
+    with monkeypatch.context() as patch:
+        patch.setattr(executor, "RunContext", fail)
+        with pytest.raises(MemoryError):
+            exe(x_of(1))
+    exe.close()
 
 
 def test_dropped_model_frees_its_code():

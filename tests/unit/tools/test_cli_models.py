@@ -66,6 +66,21 @@ def test_inspect_shows_tensors_kernels_and_memory(model: Path):
     assert not [text for text in expected if text not in result.stdout]
 
 
+def test_inspect_shows_slow_ways(tmp_path: Path):
+    values = [
+        helper.make_tensor_value_info(n, TensorProto.INT32, [4, 4]) for n in "abc"
+    ]
+    node = helper.make_node("MatMul", ["a", "b"], ["c"], name="product")
+    graph = helper.make_graph([node], "integers", values[:2], values[2:])
+    opsets = [helper.make_opsetid("", 17)]
+    path = tmp_path / "integers.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), path)
+    result = invoke("inspect", path)
+    assert result.exit_code == 0, result.output
+    assert "Fallbacks" in result.stdout
+    assert "contraction generic: the general loop nest" in result.stdout
+
+
 @pytest.mark.parametrize(
     ("suffix", "content"),
     [

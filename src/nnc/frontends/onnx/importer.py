@@ -145,7 +145,8 @@ class _Importer:
                 raise ModelError(f"two inputs are called '{info.name}'")
             argument = self.block.insert_arg(type_, len(self.block.args))
             if SSAValue.is_valid_name(info.name):
-                argument.name_hint = info.name
+                # The printer writes hints of any letters, the lexer reads ASCII ones.
+                argument.name_hint = info.name if info.name.isascii() else None
             scope.values[info.name] = argument
         names = [o.name for o in graph.output]
         try:

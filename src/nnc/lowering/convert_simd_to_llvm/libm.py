@@ -10,22 +10,15 @@ from collections.abc import Callable
 
 from xdsl.ir import SSAValue
 
+from nnc.analysis.fallbacks import LIBRARY_INTRINSICS
 from nnc.dialects.simd.types import bits_of, element_type_of, is_vector, width_of
 from nnc.lowering.convert_simd_to_llvm.builder import Builder
-
-_INTRINSICS = frozenset(
-    {
-        *("exp", "exp2", "log", "sin", "cos", "tan", "asin", "acos", "atan", "atan2"),
-        *("sinh", "cosh", "tanh", "pow"),
-    }
-)
-"""Functions that LLVM knows as `llvm.<name>`."""
 
 
 def call(b: Builder, name: str, *args: SSAValue) -> SSAValue:
     """`name` of the C library on f32 or f64 operands of any width."""
     type = args[0].type
-    if name in _INTRINSICS:
+    if name in LIBRARY_INTRINSICS:
         return b.intrinsic(f"llvm.{name}", args, type)
     element = element_type_of(type)
     symbol = name + ("f" if bits_of(type) == 32 else "")

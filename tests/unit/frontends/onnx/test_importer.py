@@ -553,7 +553,7 @@ def test_other_formats_are_named(start: bytes, format: str, tmp_path: Path):
 
 
 def test_other_objects_are_refused():
-    refused({"model": 1}, LoadError, "a dict is no model")
+    refused({"model": 1}, LoadError, "of type dict is no model")
 
 
 @pytest.mark.parametrize(

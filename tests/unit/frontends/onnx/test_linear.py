@@ -53,7 +53,9 @@ def test_matmul_states_free_dims_equal(agrees: Any, rng: np.random.Generator):
 
 
 def test_matmul_of_other_depths_is_refused(import_text: Any):
-    with pytest.raises(ModelError, match=r"MatMul \(node 'MatMul:y'\)"):
+    with pytest.raises(
+        ModelError, match=r"MatMul \(node 'MatMul:y'\): .* \[2, 3\] and \[4, 5\]"
+    ):
         import_text("(float[2,3] a, float[4,5] b) => (float[] y) { y = MatMul(a, b) }")
 
 

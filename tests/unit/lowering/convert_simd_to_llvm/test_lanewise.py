@@ -24,11 +24,10 @@ from xdsl.dialects.builtin import (
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute, Operation, SSAValue
 
-from nnc.backend.cross import QemuProgram, missing_tools
-from nnc.backend.host import missing_features, resolve_target
+from nnc.backend.cross import QemuProgram
+from nnc.backend.host import resolve_target
 from nnc.dialects import simd
 from nnc.dialects.simd.base import BinaryOp, UnaryOp
-from nnc.target import Target
 from nnc.testing_kernels import (
     INDEX,
     KernelWriter,
@@ -466,12 +465,6 @@ def _configs() -> Iterator[tuple[str, int, str]]:
         yield from ((target, width, name) for name in CORE)
 
 
-def _require(target: Target) -> None:
-    missing = missing_features(target)
-    if missing:
-        pytest.skip(f"this machine lacks {', '.join(missing)}")
-
-
 @cache
 def native_kernels(target_name: str, width: int) -> NativeKernels:
     target = resolve_target(target_name)
@@ -500,16 +493,19 @@ def run_and_check(kernels: NativeKernels | QemuProgram, case: Case) -> None:
     check(case, actual, arguments)
 
 
-@pytest.mark.parametrize(("target", "width", "name"), list(_configs()))
+@pytest.mark.parametrize(
+    ("target", "width", "name"),
+    [pytest.param(*config, marks=pytest.mark.isa(config[0])) for config in _configs()],
+)
 def test_lanewise_op_matches_numpy(target: str, width: int, name: str) -> None:
-    _require(resolve_target(target))
     run_and_check(native_kernels(target, width), CASES[name])
 
 
-@pytest.fixture(scope="module", params=[4, 1])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(width, marks=pytest.mark.isa("neon")) for width in (4, 1)],
+)
 def neon_program(request: pytest.FixtureRequest) -> Iterator[QemuProgram]:
-    if missing := missing_tools():
-        pytest.skip(f"running NEON code needs {' and '.join(missing)}")
     kernels = [CASES[name].kernel(request.param) for name in CORE]
     code = compile_kernels(kernels, resolve_target("neon"))
     with QemuProgram(code, CORE) as program:

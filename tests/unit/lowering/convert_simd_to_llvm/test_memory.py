@@ -26,8 +26,8 @@ from xdsl.dialects.builtin import (
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute, SSAValue
 
-from nnc.backend.cross import QemuProgram, missing_tools
-from nnc.backend.host import missing_features, resolve_target
+from nnc.backend.cross import QemuProgram
+from nnc.backend.host import resolve_target
 from nnc.dialects import simd
 from nnc.testing_kernels import (
     INDEX,
@@ -55,17 +55,19 @@ TYPES: dict[Attribute, str] = {
 Runner = Callable[[FuncOp, list[Slot]], list[Array]]
 
 
+CONFIGS = ["generic:1", "generic:4", "avx2:8", "avx512:16", "avx512:8", "neon:4"]
+
+
 @pytest.fixture(
-    params=["generic:1", "generic:4", "avx2:8", "avx512:16", "avx512:8", "neon:4"]
+    params=[
+        pytest.param(config, marks=pytest.mark.isa(config.partition(":")[0]))
+        for config in CONFIGS
+    ]
 )
 def machine(request: pytest.FixtureRequest) -> tuple[int, Runner]:
     """A vector width, and a function that runs one kernel of that machine."""
     name, _, width = request.param.partition(":")
     target = resolve_target(name)
-    if name == "neon" and (tools := missing_tools()):
-        pytest.skip(f"running NEON code needs {' and '.join(tools)}")
-    if name != "neon" and (missing := missing_features(target)):
-        pytest.skip(f"this machine lacks {', '.join(missing)}")
 
     def run(function: FuncOp, slots: list[Slot]) -> list[Array]:
         symbol = function.sym_name.data

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nnc.backend.host import missing_features
+from nnc.backend.host import resolve_target
 from nnc.target import Target
 
 
@@ -16,10 +16,7 @@ from nnc.target import Target
     ]
 )
 def target(request: pytest.FixtureRequest) -> Target:
-    target = Target.named(request.param)
-    if missing := missing_features(target):
-        pytest.skip(f"this machine has no {', '.join(missing)}")
-    return target
+    return resolve_target(request.param)
 
 
 @pytest.fixture

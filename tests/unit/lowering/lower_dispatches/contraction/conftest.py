@@ -12,6 +12,7 @@ import pytest
 from xdsl.dialects.builtin import f32
 from xdsl.ir import Attribute, SSAValue
 
+from nnc.backend.host import resolve_target
 from nnc.dialects.nn import MatmulOp, UnpackOp
 from nnc.dialects.nn.dtypes import numpy_dtype
 from nnc.dialects.nn.types import NnTensorType, dims_of, element_type_of, tensor_type
@@ -160,4 +161,4 @@ def harness() -> Harness:
     ]
 )
 def target(request: pytest.FixtureRequest) -> Target:
-    return Target.named(request.param)
+    return resolve_target(request.param)
