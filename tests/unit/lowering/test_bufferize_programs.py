@@ -65,6 +65,8 @@ class Program:
             self.broadcast,
             self.matmul,
             self.softmax,
+            self.center,
+            self.chain,
         ]
         self.random.choice(steps)(self.pick())
 
@@ -150,6 +152,21 @@ class Program:
         axis = self.random.randrange(len(dims_of(value)))
         return self.add(reduction.SoftmaxOp(value, axis))
 
+    def center(self, value: SSAValue) -> SSAValue:
+        """The difference from the maximum along a random axis."""
+        axis = self.random.randrange(len(dims_of(value)))
+        largest = self.add(reduction.ReduceOp(value, "max", [axis], keep_dims=True))
+        spread = self.add(movement.BroadcastOp(largest, dims_of(value)))
+        return self.add(elementwise.SubOp(value, spread))
+
+    def chain(self, value: SSAValue) -> SSAValue:
+        """A product and row programs after it, each of which may work in place."""
+        value = self.matmul(value) or value
+        for _ in range(self.random.randint(1, 3)):
+            step = self.random.choice([self.softmax, self.center, self.unary])
+            value = step(value)
+        return value
+
     def module(self) -> Module:
         """The module; the last value and two others are returned."""
         results = [self.values[-1], self.pick(), self.pick()]
@@ -160,11 +177,13 @@ class Program:
         )
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(80))
 def test_random_program_gives_what_it_means(seed: int):
     program = Program(seed)
     for _ in range(4 + seed % 9):
         program.step()
+    if seed % 2:
+        program.chain(program.values[-1])
     module = program.module()
     module.ir.verify()
     generator = np.random.default_rng(seed)

@@ -4,6 +4,10 @@ Where results are produced: into model outputs, concatenations and padded tensor
 One walk from the end of the function: the place of a concatenation is known before
 its operands are reached, so each operand can be given a slice of it. A value gets a
 place of somebody else only if its maker and all its readers can work there.
+
+What a dispatch may overwrite is produced where the result goes, if that is such a
+place: no memory of the arena is needed for it. Nobody else writes there, and nobody
+reads there before the result exists.
 """
 
 from __future__ import annotations
@@ -13,11 +17,13 @@ from collections.abc import Sequence
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Operation, OpResult, SSAValue
 
+from nnc.analysis.strides import contiguous_strides
 from nnc.dialects.nn import movement
 from nnc.dialects.nn.base import normalized_axis
 from nnc.dialects.nn.structure import DimsOp, DispatchOp
 from nnc.dialects.nn.types import dims_of, element_type_of
 from nnc.dialects.rt.types import BufferType
+from nnc.lowering.bufferize.in_place import LastUses, can_overwrite
 from nnc.lowering.bufferize.places import Place, Root, RootKind, operand_place
 from nnc.lowering.bufferize.strides import can_have_strides, result_strides
 from nnc.symbolic import Dim
@@ -26,15 +32,20 @@ Destinations = dict[SSAValue, Place]
 """The place of each value that the program produces, and of views made to fit one."""
 
 
-def decide_destinations(function: FuncOp, outputs: Sequence[Root]) -> Destinations:
+def decide_destinations(
+    function: FuncOp, outputs: Sequence[Root], last_uses: LastUses
+) -> Destinations:
     """A place for the result of every op of `function` that produces one."""
     destinations: Destinations = {}
     terminator = function.body.block.last_op
     assert isinstance(terminator, ReturnOp)
     for value, root in zip(terminator.arguments, outputs, strict=True):
         _try_place(value, Place.whole(root), destinations)
-    for op in reversed(list(function.body.block.ops)):
-        _decide(op, destinations)
+    ops = list(function.body.block.ops)
+    for position in reversed(range(len(ops))):
+        _decide(ops[position], destinations)
+        if isinstance(op := ops[position], DispatchOp):
+            _pass_on(op, position, destinations, last_uses)
     return destinations
 
 
@@ -52,6 +63,41 @@ def _decide(op: Operation, destinations: Destinations) -> None:
         place = destinations[op.result]
         place.root.is_shared = True
         _try_place(op.operand, pad_interior(op, place), destinations)
+
+
+def _pass_on(
+    op: DispatchOp, position: int, destinations: Destinations, last_uses: LastUses
+) -> None:
+    """Have an operand that dies here produced where the result will overwrite it."""
+    place = destinations[op.res[0]]
+    if place.root.kind is RootKind.ALLOC and not place.root.is_shared:
+        return  # Rather the other way round: the result takes over the operand's place.
+    sources = [last_uses.source(v) for v in op.arguments]
+    for index, source in enumerate(sources):
+        # Parts of a concatenation may be read after it: they must not be overwritten.
+        if (
+            isinstance(source.owner, DispatchOp)
+            and source not in destinations
+            and last_uses.of(source) <= position
+            and sources.count(source) == 1
+            and result_strides(source) == contiguous_strides(dims_of(source))
+            and not _is_part(source)
+            and can_overwrite(op, index)
+            and _try_place(op.arguments[index], place, destinations)
+        ):
+            return
+
+
+def _is_part(value: SSAValue) -> bool:
+    """Whether a concatenation or padding reads `value`, perhaps through views."""
+    return any(
+        isinstance(use.operation, movement.ConcatOp | movement.PadOp)
+        or (
+            type(use.operation) in movement.VIEW_OPS
+            and _is_part(use.operation.results[0])
+        )
+        for use in value.uses
+    )
 
 
 def new_root(value: SSAValue) -> Root:

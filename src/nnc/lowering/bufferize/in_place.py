@@ -1,8 +1,10 @@
 """
 Which dispatches may write their result over an operand that nobody reads later.
 
-Pointwise ones only: element `i` of the result is made from element `i` of the operand,
-which the kernel has read before it stores.
+Pointwise ones: element `i` of the result is made from element `i` of the operand, which
+the kernel has read before it stores. And row programs: a row of the result is made from
+that row of the operand. A task has rows of its own, and stores to a row only when all
+reductions of it are complete, again each element after it has been read.
 """
 
 from __future__ import annotations
@@ -12,9 +14,11 @@ from collections.abc import Sequence
 from xdsl.dialects.func import ReturnOp
 from xdsl.ir import Operation, SSAValue
 
-from nnc.analysis.dispatches import ELEMENTWISE, DispatchKind, classify
+from nnc.analysis.dispatches import ELEMENTWISE, DispatchKind, analyze
 from nnc.dialects.nn.movement import VIEW_OPS
+from nnc.dialects.nn.reduction import ReduceOp
 from nnc.dialects.nn.structure import DispatchOp, YieldOp
+from nnc.dialects.nn.types import dims_of, element_type_of
 from nnc.lowering.bufferize.places import Place, RootKind
 
 
@@ -54,9 +58,7 @@ def operand_to_overwrite(
     last_uses: LastUses,
 ) -> Place | None:
     """The place of the operand that the result may take over instead of `result`."""
-    if len(op.res) != 1 or result.root.kind is not RootKind.ALLOC:
-        return None
-    if result.root.is_shared or classify(op) is not DispatchKind.POINTWISE:
+    if result.root.kind is not RootKind.ALLOC or result.root.is_shared:
         return None
     for index, (value, place) in enumerate(zip(op.arguments, operands, strict=True)):
         if (
@@ -65,20 +67,40 @@ def operand_to_overwrite(
             and place.dims == result.dims
             and place.strides == result.strides
             and not place.offset
-            and place.element_type == result.element_type
             and place.root.type.dims == place.dims
             and last_uses.of(last_uses.source(value)) <= position
             and sum(other.root is place.root for other in operands) == 1
-            and _is_read_elementwise(op.block.args[index])
+            and can_overwrite(op, index)
         ):
             return place
     return None
 
 
+def can_overwrite(op: DispatchOp, index: int) -> bool:
+    """
+    Whether the kernel of `op` may store its result where operand `index` lies.
+
+    Both in the same way, and without another operand that shares that memory.
+    """
+    argument = op.block.args[index]
+    if len(op.res) != 1 or not _is_read_elementwise(argument):
+        return False
+    result = op.res[0]
+    if dims_of(argument) != dims_of(result):
+        return False
+    if element_type_of(argument) != element_type_of(result):
+        return False
+    form = analyze(op)
+    if form.kind is DispatchKind.ROWS:
+        # Through views, rows would be stored over other rows.
+        return form.full_dims == dims_of(result) and not form.yields[0].views
+    return form.kind is DispatchKind.POINTWISE
+
+
 def _is_read_elementwise(value: SSAValue) -> bool:
-    """Whether only elementwise ops lie between `value` and `nn.yield`."""
+    """Whether elementwise ops alone lie between `value` and yields or reductions."""
     return all(
-        isinstance(use.operation, YieldOp)
+        isinstance(use.operation, YieldOp | ReduceOp)
         or (
             type(use.operation) in ELEMENTWISE
             and _is_read_elementwise(use.operation.results[0])

@@ -98,8 +98,8 @@ class _Program:
                 outputs, self.block.args[len(inputs) :], strict=True
             )
         ]
-        self.destinations = decide_destinations(function, self.outputs)
         self.last_uses = LastUses(self.ops)
+        self.destinations = decide_destinations(function, self.outputs, self.last_uses)
 
     def rewrite(self) -> None:
         """Replace the function's body and type."""

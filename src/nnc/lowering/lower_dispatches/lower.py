@@ -72,12 +72,11 @@ def schedule_rows(
 ) -> Scheduled:
     """Reductions and what is elementwise around them."""
     kb, inputs, outputs = start_kernel(dispatch, target)
-    read = set(dispatch.inputs)
-    aliased = frozenset(
-        buffer.ptr
+    read = list(zip(dispatch.inputs, dispatch.block.args, strict=True))
+    aliased = {
+        buffer.ptr: {inputs[a].ptr for i, a in read if i is operand}
         for buffer, operand in zip(outputs, dispatch.outputs, strict=True)
-        if operand in read
-    )
+    }
     tasks, schedule = build_rows(kb, form, inputs, outputs, aliased)
     return Scheduled(kb.finish(), tasks, schedule)
 

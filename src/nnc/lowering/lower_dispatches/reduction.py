@@ -7,6 +7,7 @@ Lanes run either along the row or across rows, whichever reads memory better.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from xdsl.ir import SSAValue
 
@@ -27,12 +28,12 @@ def build_rows(
     form: DispatchForm,
     inputs: Mapping[SSAValue, BufferArg],
     outputs: Sequence[BufferArg],
-    aliased: frozenset[SSAValue] = frozenset(),
+    aliased: Mapping[SSAValue, AbstractSet[SSAValue]] | None = None,
 ) -> tuple[Dim, str]:
     """
     Emit the kernel; gives its task count and the name of the schedule.
 
-    `aliased` are pointers of outputs that are inputs too: no place for scratch.
+    `aliased` maps pointers of outputs to those of the inputs that they overwrite.
     """
     program = analyze_rows(form, inputs, outputs)
     if any(e == 0 for e in program.kept.extents):
@@ -51,7 +52,7 @@ def build_rows(
     else:
         lane, _ = min(candidates, key=lambda c: lane_cost(accesses, c[0], c[1], width))
     if lane is None or lane in program.row.axes:
-        along = AlongRows(kb, program, lane, width, aliased)
+        along = AlongRows(kb, program, lane, width, aliased or {})
         return along.emit(), "rows along"
     across = AcrossRows(kb, program, lane, width)
     return across.emit(), "rows across"

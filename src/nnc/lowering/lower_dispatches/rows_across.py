@@ -80,8 +80,9 @@ class AcrossRows:
     ) -> None:
         kb = self.kb
         block = width * self._shape(length)[1]
-        lower = first if is_whole is False else kb.select(is_whole, length, first)
         upper = kb.minimum(first + block, length)
+        # Nothing is left of a whole block: done twice, it could not be done in place.
+        lower = first if is_whole is False else kb.select(is_whole, upper, first)
 
         def step(start: Index, lanes: int, mask: SSAValue | None) -> None:
             self._columns(bound, start, lanes, 1, mask)

@@ -9,6 +9,7 @@ is left in the row of a result, or on the stack, in between.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from xdsl.ir import SSAValue
@@ -77,7 +78,8 @@ class AlongRows:
     program: RowProgram
     lane: Axis | None
     width: int
-    aliased: frozenset[SSAValue]
+    aliased: Mapping[SSAValue, AbstractSet[SSAValue]]
+    """Pointers of outputs → those of the inputs that they overwrite."""
     holes: dict[SSAValue, SSAValue] = field(default_factory=dict[SSAValue, SSAValue])
     stashed: dict[Node, Load] = field(default_factory=dict[Node, Load])
     plans: dict[int, list[Store]] = field(default_factory=dict[int, list[Store]])
@@ -135,14 +137,16 @@ class AlongRows:
         for phase in range(2, last + 1):
             for root in program.roots(phase):
                 self._find_shared(root, seen, shared)
-        places = [(p, s) for p, s in program.full if s.buffer.ptr not in self.aliased]
+        places = list(program.full)
         for node in dict.fromkeys(shared):
             first, final = min(seen[node]), max(seen[node])
             place = next(
                 (
                     (p, s)
                     for p, s in places
-                    if p >= final and s.buffer.element_type == node.type
+                    if p >= final
+                    and s.buffer.element_type == node.type
+                    and not self._is_read_after(first, s.buffer.ptr, node)
                 ),
                 None,
             )
@@ -155,6 +159,26 @@ class AlongRows:
                     continue
                 store = scratch
             self.plans.setdefault(first, []).append(store)
+
+    def _is_read_after(self, phase: int, output: SSAValue, stashed: Node) -> bool:
+        """Whether phases after `phase` read what `output` overwrites, but `stashed`."""
+        overwritten = self.aliased.get(output)
+        if not overwritten:
+            return False
+        program = self.program
+        pending = [s.node for s in program.reduced]
+        for later in range(phase + 1, program.phases + 1):
+            pending.extend(program.roots(later))
+        seen = {stashed}
+        while pending:
+            node = pending.pop()
+            if node in seen:
+                continue
+            seen.add(node)
+            if isinstance(node, Load) and node.buffer.ptr in overwritten:
+                return True
+            pending.extend(node.inputs)
+        return False
 
     def _find_shared(
         self, node: Node, seen: Mapping[Node, list[int]], shared: list[Node]

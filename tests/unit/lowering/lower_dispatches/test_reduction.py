@@ -70,9 +70,12 @@ def test_softmax_and_layer_norm_rows(
     if is_dynamic:
         dims = [N, *shape[1:-1], M]
     x = Operand(floats(rng, *shape), dims)
-    check_dispatch(softmax, [x], target, rtol=3e-6)
     scale, bias = (Operand(floats(rng, shape[-1]), dims and [M]) for _ in range(2))
-    check_dispatch(layer_norm, [x, scale, bias], target, rtol=1e-4, atol=1e-5)
+    for over in (None, 0):
+        check_dispatch(softmax, [x], target, rtol=3e-6, over=over)
+        check_dispatch(
+            layer_norm, [x, scale, bias], target, rtol=1e-4, atol=1e-5, over=over
+        )
 
 
 @pytest.mark.parametrize("shape", [(4, 33), (7, 200), (3, 5, 100), (2, 3)], ids=str)
@@ -81,7 +84,8 @@ def test_softmax_across_memory(
 ) -> None:
     for dims in (None, [N, *shape[1:-1], M]):
         x = Operand(floats(rng, *shape), dims)
-        check_dispatch(lambda x: softmax(x, 0), [x], target, rtol=3e-6)
+        for over in (None, 0):
+            check_dispatch(lambda x: softmax(x, 0), [x], target, rtol=3e-6, over=over)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +209,39 @@ def test_log_softmax_keeps_powers_on_the_stack_or_recomputes(
 ) -> None:
     x = floats(rng, 3, 300)
     for dims in (None, [N, M]):
-        check_dispatch(log_softmax, [Operand(x, dims)], target, rtol=1e-5, atol=1e-6)
+        for over in (None, 0):
+            check_dispatch(
+                log_softmax, [Operand(x, dims)], target, rtol=1e-5, atol=1e-6, over=over
+            )
+
+
+def test_powers_wait_where_they_are_overwritten_only_if_nobody_reads_that(
+    target: Target, rng: Generator
+) -> None:
+    def weighted(x: SSAValue) -> nn.MulOp:
+        # The last phase reads `x` beside the powers: they are computed once more.
+        return nn.MulOp(softmax(x), x)
+
+    x = Operand(floats(rng, 3, 300), [N, M])
+    for build, powers in ((softmax, 1), (weighted, 2)):
+        in_place = check_dispatch(build, [x], target, rtol=1e-5, atol=1e-6, over=0)
+        apart = check_dispatch(build, [x], target, rtol=1e-5, atol=1e-6)
+        counts = [
+            sum(op.name == "simd.exp" for op in lowered.kernel.walk())
+            for lowered in (in_place, apart)
+            if lowered.kernel is not None
+        ]
+        # The last phase has a loop over vectors, and a rest.
+        assert (counts[0] > counts[1]) == (powers == 2)
+
+
+def test_rows_over_an_operand_that_is_added(target: Target, rng: Generator) -> None:
+    def add_mean(x: SSAValue, y: SSAValue) -> nn.AddOp:
+        return nn.AddOp(y, BroadcastOp(ReduceOp(x, "mean", [1]), dims_of(x)))
+
+    x, y = floats(rng, 5, 37), floats(rng, 5, 37)
+    for over in (0, 1):
+        check_dispatch(add_mean, [x, y], target, rtol=1e-5, atol=1e-6, over=over)
 
 
 def test_half_precision_accumulates_in_f32(target: Target, rng: Generator) -> None:
