@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import mmap
+import sys
 import weakref
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +26,15 @@ class Arena:
     def __init__(self) -> None:
         self.address = 0
         self.nbytes = 0
+        self._memory: mmap.mmap | None = None
         self._release: weakref.finalize[..., Arena] | None = None
 
     def reserve(self, nbytes: int) -> None:
         """
         Have room for `nbytes`; what the arena held is lost if it has to grow.
+
+        Pages that were touched are kept where the system can: new ones cost more to
+        come by than it takes to write them.
 
         Raises:
             OutOfMemory: the system refuses.
@@ -36,47 +42,78 @@ class Arena:
         if nbytes <= self.nbytes:
             return
         wanted = max(nbytes, int(self.nbytes * _GROWTH))
-        self.close()
         try:
-            memory = _map(wanted)
+            memory = self._grown(wanted)
+            if memory is None:
+                self.close()
+                memory = self._memory = _map(wanted)
+                self._release = weakref.finalize(self, memory.close)
         except (OSError, ValueError, OverflowError) as error:
+            self.close()
             raise OutOfMemory(
                 f"cannot allocate an arena of {nbytes} bytes: {error}"
             ) from error
-        view = np.frombuffer(memory, np.uint8)
-        start = view.ctypes.data
-        self.address = -(-start // _alignment(wanted)) * _alignment(wanted)
+        _use_huge_pages(memory, wanted)
+        alignment = _alignment(wanted)
+        self.address = -(-_start(memory) // alignment) * alignment
         self.nbytes = wanted
-        # The view keeps the mapping from being closed; it must go first.
-        self._release = weakref.finalize(self, _unmap, [view], memory)
+
+    def _grown(self, nbytes: int) -> mmap.mmap | None:
+        """The memory, made larger where it is or moved; None if it cannot be."""
+        memory = self._memory
+        # Small pages are as quick to come by anew, and would stay small.
+        if memory is None or self.nbytes < _HUGE_PAGE or not _CAN_RESIZE:
+            return None
+        try:
+            memory.resize(_mapped_size(nbytes))
+        except (OSError, ValueError, SystemError):
+            return None
+        return memory
 
     def close(self) -> None:
         """Give the memory back; doing it twice is fine."""
         if self._release is not None:
             self._release()
+        self._release = self._memory = None
         self.address = self.nbytes = 0
+
+
+_CAN_RESIZE: Final = sys.platform == "linux"
+"""Elsewhere, anonymous memory is not grown, or loses what is not written to a file."""
 
 
 def _alignment(nbytes: int) -> int:
     return _HUGE_PAGE if nbytes >= _HUGE_PAGE else 64
 
 
+def _mapped_size(nbytes: int) -> int:
+    """
+    The size of a mapping with room for `nbytes` from an aligned address on.
+
+    Whole huge pages, so that a mapping that moves does not have to be cut within one.
+    """
+    alignment = _alignment(nbytes)
+    return -(-nbytes // alignment) * alignment + alignment
+
+
 def _map(nbytes: int) -> mmap.mmap:
-    size = nbytes + _alignment(nbytes)
+    size = _mapped_size(nbytes)
     if not hasattr(mmap, "MAP_ANONYMOUS"):
         return mmap.mmap(-1, size)
     # Private: what a forked child writes must not show here.
-    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+
+def _use_huge_pages(memory: mmap.mmap, nbytes: int) -> None:
     if nbytes >= _HUGE_PAGE and hasattr(mmap, "MADV_HUGEPAGE"):
         # A kernel without huge pages refuses; ordinary ones will do.
         with suppress(OSError):
             memory.madvise(mmap.MADV_HUGEPAGE)
-    return memory
 
 
-def _unmap(views: list[NDArray[Any]], memory: mmap.mmap) -> None:
-    views.clear()
-    memory.close()
+def _start(memory: mmap.mmap) -> int:
+    # The view must be gone at once: it keeps the mapping from being resized or closed.
+    return ctypes.addressof(ctypes.c_char.from_buffer(memory))
 
 
 def aligned_words(count: int) -> NDArray[np.int64]:
