@@ -26,5 +26,5 @@ def test_emulation_needs_its_tools(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_features_that_lack_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cross, "missing_features", lambda target: ("avx2", "fma"))  # pyright: ignore[reportUnknownLambdaType] # any target
+    monkeypatch.setattr(cross, "missing_features", lambda target: ("avx2", "fma"))
     assert why_it_cannot_run(Target.named("avx2")) == "this machine lacks avx2, fma"
