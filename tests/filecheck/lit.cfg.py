@@ -21,6 +21,10 @@ config.environment["PATH"] = os.pathsep.join(
     [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
 )
 
+# A checkout beside the installed one is tested with PYTHONPATH=src.
+if "PYTHONPATH" in os.environ:
+    config.environment["PYTHONPATH"] = os.environ["PYTHONPATH"]
+
 # A file that prints, reads and prints again, in custom or in generic form.
 config.substitutions.append(
     (
