@@ -60,7 +60,12 @@ def source_files(*folders: str) -> list[Path]:
 
 def text_files() -> list[Path]:
     """Every text file that people wrote."""
-    top = [p for p in ROOT.iterdir() if p.is_file() and p.suffix in TEXT_SUFFIXES]
+    # In a second worktree, .git is a file.
+    top = [
+        p
+        for p in ROOT.iterdir()
+        if p.is_file() and p.suffix in TEXT_SUFFIXES and p.name != ".git"
+    ]
     nested = [
         path
         for folder in TEXT_FOLDERS
