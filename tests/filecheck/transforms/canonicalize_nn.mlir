@@ -82,6 +82,45 @@ func.func @slice_across_concat_operands_stays(%x: tensor<2x3xf32>, %y: tensor<2x
   func.return %1 : tensor<2x2xf32>
 }
 
+// CHECK-LABEL: func.func @concat_of_both_halves_is_the_whole
+// CHECK-NEXT:    nn.concat %x, %y {axis = 1 : i64}
+// CHECK-NEXT:    func.return
+func.func @concat_of_both_halves_is_the_whole(%x: tensor<2x6xf32>, %y: tensor<2x4xf32>) -> tensor<2x10xf32> {
+  %0 = nn.slice %x {offsets = #nn.shape<0, 0>, steps = array<i64: 1, 1>} : (tensor<2x6xf32>) -> tensor<2x3xf32>
+  %1 = nn.slice %x {offsets = #nn.shape<0, 3>, steps = array<i64: 1, 1>} : (tensor<2x6xf32>) -> tensor<2x3xf32>
+  %2 = nn.concat %0, %1, %y {axis = 1 : i64} : (tensor<2x3xf32>, tensor<2x3xf32>, tensor<2x4xf32>) -> tensor<2x10xf32>
+  func.return %2 : tensor<2x10xf32>
+}
+
+// CHECK-LABEL: func.func @concat_of_swapped_halves_stays
+// CHECK:         nn.concat %{{.*}}, %{{.*}} {axis = 1 : i64}
+func.func @concat_of_swapped_halves_stays(%x: tensor<2x6xf32>) -> tensor<2x6xf32> {
+  %0 = nn.slice %x {offsets = #nn.shape<0, 0>, steps = array<i64: 1, 1>} : (tensor<2x6xf32>) -> tensor<2x3xf32>
+  %1 = nn.slice %x {offsets = #nn.shape<0, 3>, steps = array<i64: 1, 1>} : (tensor<2x6xf32>) -> tensor<2x3xf32>
+  %2 = nn.concat %1, %0 {axis = 1 : i64} : (tensor<2x3xf32>, tensor<2x3xf32>) -> tensor<2x6xf32>
+  func.return %2 : tensor<2x6xf32>
+}
+
+// Rows of one half beside rows of the other one.
+// CHECK-LABEL: func.func @concat_along_another_axis_stays
+// CHECK:         nn.concat %{{.*}}, %{{.*}} {axis = 0 : i64}
+func.func @concat_along_another_axis_stays(%x: tensor<2x6xf32>) -> tensor<4x3xf32> {
+  %0 = nn.slice %x {offsets = #nn.shape<0, 0>, steps = array<i64: 1, 1>} : (tensor<2x6xf32>) -> tensor<2x3xf32>
+  %1 = nn.slice %x {offsets = #nn.shape<0, 3>, steps = array<i64: 1, 1>} : (tensor<2x6xf32>) -> tensor<2x3xf32>
+  %2 = nn.concat %0, %1 {axis = 0 : i64} : (tensor<2x3xf32>, tensor<2x3xf32>) -> tensor<4x3xf32>
+  func.return %2 : tensor<4x3xf32>
+}
+
+// CHECK-LABEL: func.func @concat_of_neighbours_of_reversed_slices
+// CHECK-NEXT:    nn.slice %x {offsets = #nn.shape<5>, steps = array<i64: -1>} : (tensor<6xf32>) -> tensor<4xf32>
+// CHECK-NEXT:    func.return
+func.func @concat_of_neighbours_of_reversed_slices(%x: tensor<6xf32>) -> tensor<4xf32> {
+  %0 = nn.slice %x {offsets = #nn.shape<5>, steps = array<i64: -1>} : (tensor<6xf32>) -> tensor<3xf32>
+  %1 = nn.slice %x {offsets = #nn.shape<2>, steps = array<i64: -1>} : (tensor<6xf32>) -> tensor<1xf32>
+  %2 = nn.concat %0, %1 {axis = 0 : i64} : (tensor<3xf32>, tensor<1xf32>) -> tensor<4xf32>
+  func.return %2 : tensor<4xf32>
+}
+
 // CHECK-LABEL: func.func @gather_of_one_position_is_a_slice
 // CHECK-NEXT:    nn.slice %x {offsets = #nn.shape<0, 4>, {{.*}} -> tensor<3x1xf32>
 // CHECK-NEXT:    nn.reshape {{.*}} -> tensor<3xf32>
@@ -159,6 +198,26 @@ func.func @squares_and_roots(%x: tensor<4xf32>) -> tensor<4xf32> {
   %0 = nn.pow %x, %two : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
   %1 = nn.pow %0, %half : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
   func.return %1 : tensor<4xf32>
+}
+
+// As local response normalisation has it.
+// CHECK-LABEL: func.func @three_quarters_are_roots
+// CHECK-NEXT:    %[[ROOT:.*]] = nn.sqrt %x
+// CHECK-NEXT:    %[[FOURTH:.*]] = nn.sqrt %[[ROOT]]
+// CHECK-NEXT:    nn.mul %[[ROOT]], %[[FOURTH]]
+// CHECK-NEXT:    func.return
+func.func @three_quarters_are_roots(%x: tensor<4xf32>) -> tensor<4xf32> {
+  %c = nn.constant dense<0.75> : tensor<4xf32>
+  %0 = nn.pow %x, %c : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+  func.return %0 : tensor<4xf32>
+}
+
+// CHECK-LABEL: func.func @thirds_stay_powers
+// CHECK:         nn.pow
+func.func @thirds_stay_powers(%x: tensor<4xf32>) -> tensor<4xf32> {
+  %c = nn.constant dense<0.3> : tensor<4xf32>
+  %0 = nn.pow %x, %c : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+  func.return %0 : tensor<4xf32>
 }
 
 // CHECK-LABEL: func.func @exact_cast_and_back_goes

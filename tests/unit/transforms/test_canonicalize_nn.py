@@ -105,7 +105,9 @@ def test_canonicalize_maximum_with_nan_stays() -> None:
     assert "nn.maximum" in net.names()
 
 
-@pytest.mark.parametrize("exponent", [1.0, 2.0, 3.0, 0.5, -0.5, -1.0, 2.5])
+@pytest.mark.parametrize(
+    "exponent", [1.0, 2.0, 3.0, 0.5, -0.5, -1.0, 0.25, -0.75, 1.5, 2.5]
+)
 def test_canonicalize_powers_keep_meaning(exponent: float) -> None:
     def build(net: Network, x: SSAValue) -> SSAValue:
         positive = net.add(MulOp(x, x))

@@ -1,8 +1,9 @@
 """
 Patterns on elementwise ops: identities, and cheaper ops of the same meaning.
 
-Floats keep their meaning for NaN and infinity. Two liberties are taken: `x + 0` may
-keep a negative zero, and `x ** 3` rounds twice.
+Floats keep their meaning for NaN and infinity. Liberties are taken with powers and
+zeros: `x + 0` may keep a negative zero, a power made from products and roots rounds
+once an op, and roots of minus infinity are NaN.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def divide_one(op: ew.DivOp, ctx: PatternContext) -> SSAValue | None:
 
 
 def simplify_power(op: ew.PowOp, ctx: PatternContext) -> SSAValue | None:
-    """Constant exponents 2, 3, 0.5, -0.5 and -1 → products and roots."""
+    """Constant exponents 2, 3, -1 and odd quarters, halves → products and roots."""
     splat = ctx.splat(op.rhs)
     if splat is None:
         return None
@@ -98,10 +99,28 @@ def simplify_power(op: ew.PowOp, ctx: PatternContext) -> SSAValue | None:
         return None
     if exponent == -1:
         return ctx.add(ew.ReciprocalOp(value)).result
-    if abs(exponent) == 0.5:
-        root = ctx.add(ew.SqrtOp(value)).result
-        return root if exponent > 0 else ctx.add(ew.ReciprocalOp(root)).result
-    return None
+    parts = _ROOTS.get(abs(exponent))
+    if parts is None:
+        return None
+    power = _product_of_roots(value, parts, ctx)
+    return power if exponent > 0 else ctx.add(ew.ReciprocalOp(power)).result
+
+
+_ROOTS = {0.25: (2,), 0.5: (1,), 0.75: (1, 2), 1.5: (0, 1)}
+"""Exponents as products of repeated square roots: `x ** 0.75` is `√x · √√x`."""
+
+
+def _product_of_roots(
+    value: SSAValue, depths: Sequence[int], ctx: PatternContext
+) -> SSAValue:
+    """The product of `value` under as many square roots as each of `depths` says."""
+    roots = [value]
+    for _ in range(max(depths)):
+        roots.append(ctx.add(ew.SqrtOp(roots[-1])).result)
+    first, *others = (roots[d] for d in depths)
+    for other in others:
+        first = ctx.add(ew.MulOp(first, other)).result
+    return first
 
 
 def drop_involution(op: ew.NegOp | ew.NotOp, ctx: PatternContext) -> SSAValue | None:

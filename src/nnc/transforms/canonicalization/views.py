@@ -304,6 +304,47 @@ def merge_concats(op: ConcatOp, ctx: PatternContext) -> SSAValue | None:
     return ctx.add(ConcatOp(merged, axis)).result
 
 
+def join_slices(op: ConcatOp, ctx: PatternContext) -> SSAValue | None:
+    """
+    Slices of one value that lie next to each other there → one slice.
+
+    As where a model splits a value, and later concatenates the parts with others.
+    """
+    axis = op.axis.value.data % rank_of(op.result)
+    joined: list[SSAValue] = []
+    for argument in op.arguments:
+        last = joined[-1].owner if joined else None
+        both = (
+            _joined(last, argument.owner, axis, ctx)
+            if isinstance(last, SliceOp) and isinstance(argument.owner, SliceOp)
+            else None
+        )
+        if both is None:
+            joined.append(argument)
+        else:
+            joined[-1] = both
+    if len(joined) == len(op.arguments):
+        return None
+    if len(joined) == 1:
+        return joined[0]
+    return ctx.add(ConcatOp(joined, axis)).result
+
+
+def _joined(
+    first: SliceOp, second: SliceOp, axis: int, ctx: PatternContext
+) -> SSAValue | None:
+    """A slice with the elements of both, one after the other along `axis`."""
+    steps, sizes = ints(first.steps), list(dims_of(first.result))
+    if first.operand is not second.operand or steps != ints(second.steps):
+        return None
+    expected = list(first.offsets.dims)
+    expected[axis] = expected[axis] + sizes[axis] * steps[axis]
+    if tuple(expected) != second.offsets.dims:
+        return None
+    sizes[axis] = sizes[axis] + dims_of(second.result)[axis]
+    return ctx.add(SliceOp(first.operand, first.offsets.dims, sizes, steps)).result
+
+
 def gather_of_range(op: GatherOp, ctx: PatternContext) -> SSAValue | None:
     """Constant indices that are one position, or evenly spaced ones → a slice."""
     indices = ctx.array(op.indices)
@@ -390,7 +431,7 @@ PATTERNS: PatternTable = {
     DimCastOp: (drop_view_without_effect, merge_dim_casts),
     SliceOp: (drop_full_slice, merge_slices, slice_of_concat),
     PadOp: (drop_empty_pad,),
-    ConcatOp: (simplify_concat, merge_concats),
+    ConcatOp: (simplify_concat, merge_concats, join_slices),
     GatherOp: (gather_of_range,),
     ConstantOp: (splat_to_scalar,),
     DimsOp: (dims_to_constant,),
