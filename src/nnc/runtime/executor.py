@@ -9,6 +9,7 @@ import time
 import weakref
 from collections import deque, namedtuple
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import TracebackType
@@ -16,10 +17,12 @@ from typing import Any, Final, Protocol, Self, cast
 
 import numpy as np
 
-from nnc.errors import Cancelled, CompileError, InputError, OutOfMemory, RunError
+from nnc.errors import Cancelled, CompileError, InputError, RunError
 from nnc.runtime.arena import RunContext
 from nnc.runtime.artifact import Plan, Weight
 from nnc.runtime.info import Info, KernelInfo, PhaseInfo
+from nnc.runtime.output_heap import shared_heap
+from nnc.runtime.pages import RESERVE, with_reserve
 from nnc.runtime.shapes import ShapePlanner, ShapeState, fill_bases
 from nnc.runtime.specs import Array, TensorSpec, as_array, dtype_named, spec_of
 from nnc.runtime.state import StateWord, error_for
@@ -29,6 +32,12 @@ _ENTRY: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
 
 _LONG_RUN_SECONDS: Final = 0.5
 _POLL_SECONDS: Final = 0.1
+
+_LIKELY_SIZE: Final = 1024
+"""What the first run may need is judged by free sizes as large as that."""
+
+_TOUCHED_AT_LOAD: Final = 256 << 20
+"""A larger arena is left to the run that needs it, if one ever does."""
 
 
 class Code(Protocol):
@@ -99,6 +108,34 @@ class CompiledModel:
         self._active = 0
         self._lock = threading.Lock()
         self._last_seconds = 0.0
+        self._is_dynamic = bool(plan.symbols)
+        self._touch_arena()
+
+    def _touch_arena(self) -> None:
+        """Get the memory that the first run needs, in the background."""
+        wanted = 0
+        # Sizes that do not fit are reported by the run that needs them.
+        with suppress(InputError):
+            if self._is_dynamic:
+                arena, outputs = self._planner.memory(_LIKELY_SIZE)
+                wanted = min(arena, RESERVE)
+                shared_heap().reserve_ahead(min(outputs, RESERVE // 4))
+            else:
+                shapes = [cast("tuple[int, ...]", spec.shape) for spec in self.inputs]
+                wanted = self._planned(shapes).packing.size
+        if wanted <= _TOUCHED_AT_LOAD:
+            context = RunContext(len(self._planner.bases), self._planner.base_count)
+            context.arena.reserve_ahead(wanted)
+            self._contexts.append(context)
+
+    def _planned(self, shapes: Sequence[Sequence[int]]) -> ShapeState:
+        # Planning looks at shapes only: no memory stands behind these arrays.
+        return self._planner.state(
+            [
+                np.broadcast_to(np.empty((), spec.dtype), shape)
+                for shape, spec in zip(shapes, self.inputs, strict=True)
+            ]
+        )
 
     # ---- running
 
@@ -140,16 +177,15 @@ class CompiledModel:
         Raises:
             InputError: the shapes do not fit the model.
         """
-        arrays: list[Array] = []
-        for shape, spec in zip(self._in_order((), shapes), self.inputs, strict=True):
-            sizes = tuple(cast("Sequence[int]", shape))
-            if len(sizes) != len(spec.shape) or min(sizes, default=0) < 0:
+        sizes: list[tuple[int, ...]] = []
+        for value, spec in zip(self._in_order((), shapes), self.inputs, strict=True):
+            shape = tuple(cast("Sequence[int]", value))
+            if len(shape) != len(spec.shape) or min(shape, default=0) < 0:
                 raise InputError(
-                    f"input '{spec.name}': {list(sizes)} is no shape for {spec}"
+                    f"input '{spec.name}': {list(shape)} is no shape for {spec}"
                 )
-            # Planning looks at shapes only: no memory stands behind these arrays.
-            arrays.append(np.broadcast_to(np.empty((), spec.dtype), sizes))
-        self._planner.state(arrays)
+            sizes.append(shape)
+        self._planned(sizes)
 
     def _in_order(
         self, args: Sequence[object], named: Mapping[str, object]
@@ -181,18 +217,16 @@ class CompiledModel:
     def _run(self, values: Sequence[object]) -> list[Array]:
         arrays = [as_array(v, s) for v, s in zip(values, self.inputs, strict=True)]
         state = self._planner.state(arrays)
-        try:
-            outputs = [
-                np.empty(shape, spec.dtype)
-                for shape, spec in zip(state.output_shapes, self.outputs, strict=True)
-            ]
-        except (MemoryError, ValueError) as error:
-            raise OutOfMemory(f"cannot allocate the outputs: {error}") from error
+        empty = shared_heap().empty
+        outputs = [
+            empty(shape, spec.dtype)
+            for shape, spec in zip(state.output_shapes, self.outputs, strict=True)
+        ]
         context = self._borrow()
         try:
             self._launch(context, state, arrays, outputs)
         finally:
-            self._give_back(context)
+            self._give_back(context, state.packing.size)
         return outputs
 
     def _launch(
@@ -262,7 +296,11 @@ class CompiledModel:
                 self._active -= 1
             raise
 
-    def _give_back(self, context: RunContext) -> None:
+    def _give_back(self, context: RunContext, used: int) -> None:
+        if self._is_dynamic:
+            # A larger shape may come next.
+            context.arena.reserve_ahead(with_reserve(used), touched=used)
+            shared_heap().reserve_ahead()
         self._contexts.append(context)
         with self._lock:
             self._active -= 1

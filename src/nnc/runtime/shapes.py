@@ -12,6 +12,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Final, TypeAlias, cast
 
 import numpy as np
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from nnc.errors import InputError
 from nnc.runtime.arena_packing import ArenaPacker, Packing, aligned
 from nnc.runtime.artifact import Plan
-from nnc.runtime.specs import Array, TensorSpec, check_sizes
+from nnc.runtime.specs import Array, TensorSpec, check_sizes, dtype_named
 from nnc.symbolic import compile_dims, parse_dim
 
 Shapes: TypeAlias = tuple[tuple[int, ...], ...]
@@ -86,18 +87,28 @@ class ShapePlanner:
                 self.largest = state.packing
         return state
 
+    def memory(self, size: int) -> tuple[int, int]:
+        """
+        The bytes that arena and outputs need when every symbol has that size.
+
+        Raises:
+            InputError: the model cannot have these sizes.
+        """
+        values = self._values(dict.fromkeys((s.name for s in self._plan.symbols), size))
+        arena = self._pack([values[a.nbytes] for a in self._plan.allocations]).size
+        outputs = sum(
+            prod(values[e] for e in tensor.exprs) * dtype_named(tensor.dtype).itemsize
+            for tensor in self._plan.outputs
+        )
+        return arena, outputs
+
     def _make(self, arrays: Sequence[Array]) -> ShapeState:
         for array, spec in zip(arrays, self._inputs, strict=True):
             check_sizes(array, spec)
         plan = self._plan
         sizes = {s.name: arrays[s.input].shape[s.axis] for s in plan.symbols}
         self._check_symbols(arrays, sizes)
-        try:
-            values = self._evaluate(*sizes.values())
-        except ZeroDivisionError as error:
-            raise InputError(
-                f"{_sizes_text(sizes)}: a size of the model is divided by zero"
-            ) from error
+        values = self._values(sizes)
         self._check(values, sizes)
         packing = self._pack([values[a.nbytes] for a in plan.allocations])
         table = np.array(values, np.int64)[self._exprs] + self._addresses
@@ -110,6 +121,15 @@ class ShapePlanner:
             ),
             packing=packing,
         )
+
+    def _values(self, sizes: Mapping[str, int]) -> Sequence[int]:
+        """All expressions of the plan."""
+        try:
+            return self._evaluate(*sizes.values())
+        except ZeroDivisionError as error:
+            raise InputError(
+                f"{_sizes_text(sizes)}: a size of the model is divided by zero"
+            ) from error
 
     def _pack(self, sizes: Sequence[int]) -> Packing:
         packing = self._packer.pack([max(0, s) for s in sizes])

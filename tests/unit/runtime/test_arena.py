@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from nnc.errors import OutOfMemory
-from nnc.runtime import arena as module
+from nnc.runtime import pages
 from nnc.runtime.arena import Arena
 
 MIB = 1 << 20
@@ -56,7 +56,7 @@ def test_growing_arena_keeps_its_pages():
 def test_arena_that_cannot_grow_in_place_is_mapped_anew(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(module, "_CAN_RESIZE", False)
+    monkeypatch.setattr(pages, "_CAN_RESIZE", False)
     arena = Arena()
     for nbytes in (3 * MIB, 30 * MIB):
         arena.reserve(nbytes)

@@ -468,10 +468,12 @@ def test_run_that_gets_no_memory_does_not_count_as_going_on(
         raise MemoryError
 
     exe = model()
+    held = exe._borrow()
     with monkeypatch.context() as patch:
         patch.setattr(executor, "RunContext", fail)
         with pytest.raises(MemoryError):
             exe(x_of(1))
+    exe._give_back(held, 0)
     exe.close()
 
 
