@@ -192,6 +192,8 @@ def run_page(page: Path, folder: Path) -> list[Path]:
         shutil.copytree(ROOT / "src", folder / "src", ignore=ignored)
         search_path = [str(folder / "src")]
     edited = [apply_edit(block, folder) for block in edits]
+    # What this checkout was put on the path by stays behind the edited copy.
+    search_path += filter(None, [os.environ.get("PYTHONPATH")])
     paths = [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
     environment = {
         **os.environ,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from nnc import errors
-    from nnc.api import compile, convert
+    from nnc.api import compile, convert, load
     from nnc.module import Module
     from nnc.runtime.executor import CompiledModel
     from nnc.runtime.specs import TensorSpec
@@ -31,6 +31,7 @@ __all__ = [
     "compile",
     "convert",
     "errors",
+    "load",
 ]
 
 _PLACES: Final = {
@@ -40,6 +41,7 @@ _PLACES: Final = {
     "TensorSpec": "nnc.runtime.specs",
     "compile": "nnc.api",
     "convert": "nnc.api",
+    "load": "nnc.api",
 }
 """Imported when they are first asked for, so that `import nnc` costs nothing."""
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NoReturn, SupportsIndex, TypeAlias, cast
+from typing import Literal, NoReturn, SupportsIndex, TypeAlias, cast
 
 from nnc.errors import CompileError
 from nnc.target import Target
 
 InputShapes: TypeAlias = Mapping[str, Sequence[int | str]]
 """By input name: numbers fix a dim, names call it so."""
+
+OnPass: TypeAlias = Callable[[str, int, int], None]
+"""Told the name of each phase before it runs, its number from 0, and their count."""
+
+OutputKind = Literal["mlir", "ll", "s", "o"]
+"""Module text, LLVM IR, assembly, an object file."""
 
 DEFAULT_PIPELINE = "nnc-default"
 
@@ -70,6 +76,17 @@ class CompileOptions:
         if self.num_threads is not None and not _is_size(self.num_threads):
             _refuse("num_threads", self.num_threads, "an int or None")
         check_input_shapes(self.input_shapes)
+
+
+def check_on_pass(on_pass: object) -> None:
+    """
+    Check that an `on_pass` argument can be called.
+
+    Raises:
+        CompileError: it cannot.
+    """
+    if on_pass is not None and not callable(on_pass):
+        _refuse("on_pass", on_pass, "a function or None")
 
 
 def check_input_shapes(shapes: object) -> None:

@@ -19,7 +19,8 @@ import numpy as np
 from catalogue import Array, Feeds
 
 import nnc
-from nnc.api import emit, plan_of
+from nnc.api import emit
+from nnc.build import plan_of
 from nnc.runtime.artifact import Plan
 from nnc.runtime.shapes import ShapePlanner
 from nnc.runtime.specs import TensorSpec

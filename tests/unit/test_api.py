@@ -16,9 +16,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 import nnc
 from nnc import pipelines
-from nnc.api import emit, plan_of
+from nnc.api import emit
 from nnc.backend.host import host_arch, host_system, resolve_target
 from nnc.backend.jit import codegen_count, live_engines
+from nnc.build import plan_of
 from nnc.errors import (
     CompileError,
     DivisionByZero,

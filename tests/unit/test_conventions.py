@@ -46,7 +46,7 @@ IMPORT_PLACES = {
 }
 
 # What the parts that run without the compiler may import of nnc.
-RUNTIME_IMPORTS = ("nnc.errors", "nnc.runtime", "nnc.symbolic")
+RUNTIME_IMPORTS = ("nnc.errors", "nnc.runtime", "nnc.symbolic", "nnc.target")
 
 TEXT_FOLDERS = ("src", "tests", "docs", "examples", "scripts", "benchmarks", ".ci")
 TEXT_SUFFIXES = {".py", ".md", ".mlir", ".toml", ".sh", ".c", ".yaml", ""}

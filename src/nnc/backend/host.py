@@ -11,6 +11,7 @@ kernel does not save counts as missing.
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -49,8 +50,7 @@ def host_system() -> str:
 def host_target() -> Target:
     """The target called `native`: this CPU with all its features."""
     arch = host_arch()
-    detected = llvm.get_host_cpu_features()
-    features = {f for f in known_features(arch) if detected.get(f, False)}
+    features = set(_detected().intersection(known_features(arch)))
     # Both are part of the architecture, but not every kernel reports them.
     features |= {"sse2"} if arch == "x86_64" else {"fp-armv8", "neon"}
     return Target.from_features(
@@ -130,6 +130,44 @@ def check_runs_here(target: Target) -> None:
         f"code for target '{target.name}' needs CPU features that this machine lacks: "
         f"{', '.join(missing)}"
     )
+
+
+def other_features(target: Target) -> tuple[str, ...]:
+    """
+    Features of this CPU, by LLVM's names, that code may use beyond the target's.
+
+    Code for a CPU that LLVM knows by name may use all that this CPU has; a target lists
+    only what nnc tells apart.
+    """
+    if target.cpu != host_target().cpu:
+        return ()
+    return tuple(sorted(_detected() - set(known_features(target.arch))))
+
+
+def check_code_runs_here(target: Target, features: Iterable[str]) -> None:
+    """
+    Check that code of another process can run here: for `target`, and `features` more.
+
+    Raises:
+        TargetError: it cannot; names what is missing.
+    """
+    check_runs_here(target)
+    if target.triple != host_target().triple:
+        raise TargetError(
+            f"the code is for {target.triple}; this machine is {host_target().triple}"
+        )
+    missing = sorted(set(features) - _detected())
+    if missing:
+        raise TargetError(
+            f"the code was made for CPU '{target.cpu}' and needs features that this "
+            f"machine lacks: {', '.join(missing)}; compile for a target such as 'avx2'"
+        )
+
+
+def _detected() -> frozenset[str]:
+    """The features of this CPU by LLVM's names."""
+    found: dict[str, bool] = dict(llvm.get_host_cpu_features())
+    return frozenset(name for name, has in found.items() if has)
 
 
 def _cache_bytes(level: int) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import re
 import threading
 import time
@@ -12,17 +13,19 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol, Self, cast
 
 import numpy as np
 
-from nnc.errors import Cancelled, CompileError, InputError, RunError
+from nnc.errors import Cancelled, CompileError, InputError, InternalError, RunError
 from nnc.runtime.arena import RunContext
 from nnc.runtime.artifact import Plan, Weight
-from nnc.runtime.info import Info, KernelInfo, PhaseInfo
+from nnc.runtime.info import CacheInfo, Info, KernelInfo, PhaseInfo
 from nnc.runtime.output_heap import shared_heap
 from nnc.runtime.pages import RESERVE, with_reserve
+from nnc.runtime.saved import MachineCode, SavedModel, write_model
 from nnc.runtime.shapes import ShapePlanner, ShapeState, fill_bases
 from nnc.runtime.specs import Array, TensorSpec, as_array, dtype_named, spec_of
 from nnc.runtime.state import StateWord, error_for
@@ -89,8 +92,13 @@ class CompiledModel:
         weights: Mapping[str, Array],
         code: Code,
         info: Info,
+        machine_code: MachineCode | None = None,
     ) -> None:
-        """Bind a plan to its weights (kept, not copied) and its code."""
+        """
+        Bind a plan to its weights (kept, not copied) and its code.
+
+        `machine_code` is what `code` was loaded from; without it there is no `save`.
+        """
         self.inputs: tuple[TensorSpec, ...] = tuple(spec_of(t) for t in plan.inputs)
         """The inputs, in order."""
         self.outputs: tuple[TensorSpec, ...] = tuple(spec_of(t) for t in plan.outputs)
@@ -98,6 +106,7 @@ class CompiledModel:
         self._plan = plan
         self._weights = [_bound(w, weights) for w in plan.weights]
         self._info = info
+        self._machine_code = machine_code
         self._entry = _ENTRY(code.address(plan.entry))
         self._planner = ShapePlanner(
             plan, self.inputs, [w.ctypes.data for w in self._weights]
@@ -322,6 +331,10 @@ class CompiledModel:
         """Record how long the compilation took."""
         self._info = replace(self._info, phases=tuple(phases))
 
+    def set_cache(self, cache: CacheInfo) -> None:
+        """Record what the cache did."""
+        self._info = replace(self._info, cache=cache)
+
     @cached_property
     def _input_names(self) -> list[str]:
         return [spec.name for spec in self.inputs]
@@ -337,6 +350,28 @@ class CompiledModel:
         inputs = ", ".join(map(str, self.inputs))
         outputs = ", ".join(map(str, self.outputs))
         return f"<CompiledModel ({inputs}) -> ({outputs}) for {self._info.target}>"
+
+    # ---- keeping it
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """
+        Write the compiled model to a file (`.nnc`), which `nnc.load` reads.
+
+        The file holds code for this target and all weights. It appears whole or, if
+        something fails, not at all.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if self._machine_code is None:
+            raise InternalError("this model has no object code that could be saved")
+        weights = {
+            w.name: a for w, a in zip(self._plan.weights, self._weights, strict=True)
+        }
+        # The cache is no matter of who loads the file.
+        info = replace(self._info, cache=CacheInfo())
+        saved = SavedModel(self._plan, weights, self._machine_code, info)
+        write_model(Path(path), saved, durable=True)
 
     # ---- ending
 

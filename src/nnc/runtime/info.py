@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,21 @@ class FallbackInfo:
 
 
 @dataclass(frozen=True)
+class CacheInfo:
+    """What the cache on disk did for a compilation."""
+
+    state: Literal["off", "hit", "stored", "not stored"] = "off"
+    """`hit`: nothing was compiled; the model came from the cache."""
+    note: str = ""
+    """Why it is `off` or `not stored`, or which damaged entry was replaced."""
+    path: str = ""
+    """The entry, if there is one."""
+
+    def __str__(self) -> str:
+        return f"{self.state}: {self.note}" if self.note else self.state
+
+
+@dataclass(frozen=True)
 class Info:
     """What a compilation made, and what it cost."""
 
@@ -55,9 +71,14 @@ class Info:
     arena_bound_bytes: int = 0
     """The most of it that is live at one time: no arena could be smaller."""
     code_generations: int = 0
-    """How often machine code was generated. A new shape must not add to it."""
+    """
+    How often machine code was generated: 0 if it came from a file or the cache. A new
+    shape must not add to it.
+    """
     shapes_planned: int = 0
     """For how many sizes of the free dims an arena was planned."""
+    cache: CacheInfo = CacheInfo()
+    """Whether the model came from the cache, or went there."""
 
     @property
     def launches(self) -> int:

@@ -12,7 +12,7 @@ from nnc.errors import CompileError
 from nnc.tools import arguments, console
 
 if TYPE_CHECKING:
-    from nnc.api import OutputKind
+    from nnc.options import OutputKind
 
 KINDS: Final[Mapping[str, tuple[OutputKind, str]]] = {
     ".mlir": ("mlir", "module text"),

@@ -6,7 +6,7 @@ import pytest
 
 import nnc
 from nnc.analysis.fallbacks import find_fallbacks
-from nnc.api import plan_of
+from nnc.build import plan_of
 from nnc.runtime.info import FallbackInfo
 
 

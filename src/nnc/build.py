@@ -1,0 +1,222 @@
+"""From a model to code: one compilation, pass by pass."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from xdsl.dialects.builtin import ModuleOp, StringAttr
+
+from nnc import pipelines
+from nnc.analysis.fallbacks import find_fallbacks
+from nnc.backend.emit_llvm import emit_llvm
+from nnc.backend.host import name_of_target, other_features
+from nnc.backend.jit import LoadedCode, emit_assembly, emit_object
+from nnc.dialects.nn.structure import DispatchOp
+from nnc.errors import CompileError
+from nnc.lowering.convert_rt_to_llvm import PLAN
+from nnc.module import Module, make_pass, new_context, run_pass, verify
+from nnc.options import (
+    DEFAULT_PIPELINE,
+    CompileOptions,
+    InputShapes,
+    OnPass,
+    OutputKind,
+)
+from nnc.runtime.artifact import Plan
+from nnc.runtime.executor import CompiledModel, kernel_infos
+from nnc.runtime.info import Info, PhaseInfo
+from nnc.runtime.saved import MachineCode
+from nnc.target import Target
+from nnc.target_record import TARGET, check_target
+
+if TYPE_CHECKING:
+    from xdsl.utils.arg_spec import ArgSpec
+
+_AFTER_PASSES: Final = 2
+"""Phases after the passes: code generation and loading."""
+
+
+def import_module(model: object, input_shapes: InputShapes | None) -> Module:
+    """
+    The network of a model as an `nn` module; a module is returned as it is.
+
+    Raises:
+        LoadError: the file is damaged or no model.
+        UnsupportedOp: lists every op of the model that nnc does not know.
+        CompileError: `input_shapes` does not fit.
+    """
+    if isinstance(model, Module):
+        if input_shapes is not None:
+            raise CompileError(
+                "input_shapes is for models that are imported; the shapes of a module "
+                "are in its text"
+            )
+        return model
+    from nnc.frontends.detect import import_model
+
+    context = new_context()
+    # Whatever it is, import_model says so if it is no model.
+    ir = import_model(cast(Any, model), input_shapes=input_shapes, ctx=context)
+    return Module(ir, context)
+
+
+def plan_of(module: ModuleOp) -> Plan:
+    """
+    The plan that a fully lowered module carries.
+
+    Raises:
+        CompileError: the module is not fully lowered.
+        LoadError: its plan is damaged.
+    """
+    text = module.attributes.get(PLAN)
+    if not isinstance(text, StringAttr):
+        raise CompileError(
+            "the pipeline did not lower the host program; it must end in "
+            "convert-rt-to-llvm"
+        )
+    return Plan.from_json(text.data)
+
+
+_LOWERED: Final = frozenset({"rt", "simd", "llvm", "scf"})
+"""Dialects of the levels below `nn`."""
+
+
+def _check_not_lowered(module: ModuleOp) -> None:
+    """
+    Check that the default pipeline is for this module.
+
+    Raises:
+        CompileError: some of its passes ran already.
+    """
+    sign = TARGET if TARGET in module.attributes else None
+    if sign is None:
+        lowered = (
+            op.name
+            for op in module.walk()
+            if op.name == DispatchOp.name or op.name.partition(".")[0] in _LOWERED
+        )
+        sign = next(lowered, None)
+    if sign is not None:
+        raise CompileError(
+            f"the module is lowered already (it has '{sign}'), and the default "
+            "pipeline starts from what nnc.convert gives; pipeline= must name the "
+            "passes that are left, '' if there are none"
+        )
+
+
+@contextmanager
+def collector_paused() -> Generator[None]:
+    """
+    No cyclic garbage collection for a while.
+
+    IR is a large living graph: the collector walks it again and again, a fifth of the
+    time of a compilation, and finds little.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@dataclass
+class Build:
+    """One compilation under way: what it was asked for, and how long it took."""
+
+    options: CompileOptions
+    target: Target
+    target_name: str
+    """By which the passes get it."""
+
+    on_pass: OnPass | None
+    phases: list[PhaseInfo] = field(default_factory=list[PhaseInfo])
+    total: int = 0
+
+    @staticmethod
+    def of(
+        options: CompileOptions, target: Target, on_pass: OnPass | None = None
+    ) -> Build:
+        """
+        A compilation with these options, which were checked, for their target.
+
+        Raises:
+            TargetError: the target has no name that passes could get it by.
+        """
+        given = options.target
+        name = given if isinstance(given, str) else name_of_target(given)
+        return Build(options, target, name, on_pass)
+
+    @contextmanager
+    def phase(self, stage: str, name: str) -> Generator[None]:
+        """Announce a phase, and take its time."""
+        if self.on_pass is not None:
+            self.on_pass(name, len(self.phases), max(self.total, len(self.phases) + 1))
+        started = time.perf_counter()
+        yield
+        self.phases.append(PhaseInfo(stage, name, time.perf_counter() - started))
+
+    def lower(self, model: object) -> Module:
+        """The module of the model after the pipeline. A given module stays as it is."""
+        steps = self._steps()
+        self.total = len(steps) + 1 + _AFTER_PASSES
+        with self.phase("import", "import"):
+            module = import_module(model, self.options.input_shapes)
+            if module is model:
+                if self.options.pipeline is None:
+                    _check_not_lowered(module.ir)
+                module = Module(module.ir.clone(), module.context.clone())
+            verify(module, "import")
+        for stage, spec in steps:
+            with self.phase(stage, spec.name):
+                run_pass(module, make_pass(spec))
+        check_target(module.ir, self.target)
+        return module
+
+    def compile(self, model: object) -> CompiledModel:
+        """The model, loaded into this process."""
+        module = self.lower(model)
+        with self.phase("llvm", "code generation"):
+            data = emit_object(emit_llvm(module.ir, self.target), self.target)
+        with self.phase("llvm", "loading"):
+            plan = plan_of(module.ir)
+            info = Info(
+                target=str(self.target),
+                kernels=kernel_infos(plan),
+                weight_bytes=sum(w.nbytes for w in plan.weights),
+                code_bytes=len(data),
+                fallbacks=find_fallbacks(module.ir, plan),
+                code_generations=1,
+            )
+            named = {w.name for w in plan.weights}
+            arrays = {n: module.weights[n] for n in module.weights if n in named}
+            code = MachineCode(data, self.target, other_features(self.target))
+            return CompiledModel(plan, arrays, LoadedCode(data), info, code)
+
+    def emit(self, model: object, kind: OutputKind) -> bytes:
+        """The code of the model, as a file of that kind."""
+        module = self.lower(model)
+        with self.phase("llvm", "code generation"):
+            if kind == "mlir":
+                return str(module).encode()
+            text = emit_llvm(module.ir, self.target)
+            if kind == "ll":
+                return text.encode()
+            if kind == "s":
+                return emit_assembly(text, self.target).encode()
+            return emit_object(text, self.target)
+
+    def _steps(self) -> list[tuple[str, ArgSpec]]:
+        text = self.options.pipeline
+        options = pipelines.PipelineOptions(target=self.target_name)
+        if text is not None:
+            specs = pipelines.expand(text, defaults=options)
+            return [("", spec) for spec in specs]
+        steps = pipelines.steps(DEFAULT_PIPELINE, options)
+        return [(str(step.stage), step.spec) for step in steps]

@@ -1,0 +1,30 @@
+"""From a saved model to one that can be run: no compiler is needed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from nnc.backend.host import check_code_runs_here
+from nnc.backend.jit import LoadedCode
+from nnc.runtime.executor import CompiledModel
+from nnc.runtime.info import PhaseInfo
+from nnc.runtime.saved import SavedModel
+
+
+def bind(saved: SavedModel, started: float) -> CompiledModel:
+    """
+    The model, its code linked into this process.
+
+    `started` is when the loading began (`time.perf_counter`).
+
+    Raises:
+        TargetError: this CPU cannot run the code; names what is missing.
+    """
+    code = saved.code
+    check_code_runs_here(code.target, code.cpu_features)
+    info = replace(saved.info, code_generations=0, phases=())
+    loaded = LoadedCode(code.data)
+    model = CompiledModel(saved.plan, saved.weights, loaded, info, code)
+    model.set_phases([PhaseInfo("load", "loading", time.perf_counter() - started)])
+    return model
