@@ -301,7 +301,9 @@ def is_restoring(op: TransposeOp) -> bool:
 
 def _is_channels_last(value: SSAValue) -> bool:
     """Whether `value` is what a channels-last windowed op computed, seen otherwise."""
-    while isinstance(value.owner, ReshapeOp | TransposeOp | SliceOp | AddOp):
+    while isinstance(
+        value.owner, ReshapeOp | TransposeOp | SliceOp | AddOp | ConcatOp | PadOp
+    ):
         value = value.owner.operands[0]
     return isinstance(value.owner, WindowOp) and value.owner.channels_last
 

@@ -304,3 +304,41 @@ func.func @unused_ops_go(%x: tensor<2xf32>) -> tensor<2xf32> {
   %1 = nn.neg %0 : (tensor<2xf32>) -> tensor<2xf32>
   func.return %x : tensor<2xf32>
 }
+
+// Each activation joins its convolution.
+// CHECK-LABEL: func.func @activation_goes_before_concat
+// CHECK:         %[[A:.*]] = nn.matmul %x, %v
+// CHECK-NEXT:    %[[B:.*]] = nn.matmul %x, %w
+// CHECK-NEXT:    %[[RA:.*]] = nn.relu %[[A]]
+// CHECK-NEXT:    %[[RB:.*]] = nn.relu %[[B]]
+// CHECK-NEXT:    nn.concat %[[RA]], %[[RB]] {axis = 1 : i64}
+func.func @activation_goes_before_concat(%x: tensor<2x4xf32>, %v: tensor<4x3xf32>, %w: tensor<4x5xf32>) -> tensor<2x8xf32> {
+  %0 = nn.matmul %x, %v : (tensor<2x4xf32>, tensor<4x3xf32>) -> tensor<2x3xf32>
+  %1 = nn.matmul %x, %w : (tensor<2x4xf32>, tensor<4x5xf32>) -> tensor<2x5xf32>
+  %2 = nn.concat %0, %1 {axis = 1 : i64} : (tensor<2x3xf32>, tensor<2x5xf32>) -> tensor<2x8xf32>
+  %3 = nn.relu %2 : (tensor<2x8xf32>) -> tensor<2x8xf32>
+  func.return %3 : tensor<2x8xf32>
+}
+
+// An input is computed nowhere.
+// CHECK-LABEL: func.func @activation_stays_behind_concat_of_an_input
+// CHECK:         nn.matmul
+// CHECK-NEXT:    nn.concat
+// CHECK-NEXT:    nn.relu
+func.func @activation_stays_behind_concat_of_an_input(%x: tensor<2x4xf32>, %v: tensor<4x3xf32>) -> tensor<2x7xf32> {
+  %0 = nn.matmul %x, %v : (tensor<2x4xf32>, tensor<4x3xf32>) -> tensor<2x3xf32>
+  %1 = nn.concat %0, %x {axis = 1 : i64} : (tensor<2x3xf32>, tensor<2x4xf32>) -> tensor<2x7xf32>
+  %2 = nn.relu %1 : (tensor<2x7xf32>) -> tensor<2x7xf32>
+  func.return %2 : tensor<2x7xf32>
+}
+
+// Others read the part before the activation.
+// CHECK-LABEL: func.func @activation_stays_behind_concat_of_a_shared_value
+// CHECK:         nn.concat
+// CHECK-NEXT:    nn.relu
+func.func @activation_stays_behind_concat_of_a_shared_value(%x: tensor<2x4xf32>, %v: tensor<4x3xf32>) -> (tensor<2x6xf32>, tensor<2x3xf32>) {
+  %0 = nn.matmul %x, %v : (tensor<2x4xf32>, tensor<4x3xf32>) -> tensor<2x3xf32>
+  %1 = nn.concat %0, %0 {axis = 1 : i64} : (tensor<2x3xf32>, tensor<2x3xf32>) -> tensor<2x6xf32>
+  %2 = nn.relu %1 : (tensor<2x6xf32>) -> tensor<2x6xf32>
+  func.return %2, %0 : tensor<2x6xf32>, tensor<2x3xf32>
+}

@@ -88,6 +88,40 @@ func.func @conv_transpose_with_bias(%x: tensor<1x4x5xf32>, %w: tensor<4x2x2xf32>
   func.return %2 : tensor<1x2x10xf32>
 }
 
+// With eight channels or more, each phase is a convolution with the taps that it needs:
+// of three taps, phase 0 has one and phase 1 has two.
+// CHECK-LABEL: func.func @wide_conv_transpose
+// CHECK:         %[[PADDED:.*]] = nn.pad {{.*}} {low = #nn.shape<0, 0, 0>, high = #nn.shape<0, 1, 0>
+// CHECK:         %[[FIRST:.*]] = nn.slice %[[PADDED]]
+// CHECK:         %[[EVEN:.*]] = nn.conv %[[FIRST]], {{.*}}tensor<1x4x8xf32>) -> tensor<1x5x8xf32>
+// CHECK:         %[[ODD:.*]] = nn.conv %[[PADDED]], {{.*}}tensor<2x4x8xf32>) -> tensor<1x5x8xf32>
+// CHECK:         %[[A:.*]] = nn.reshape %[[EVEN]] {{.*}} -> tensor<1x5x1x8xf32>
+// CHECK:         %[[B:.*]] = nn.reshape %[[ODD]] {{.*}} -> tensor<1x5x1x8xf32>
+// CHECK:         nn.concat %[[A]], %[[B]] {axis = 2 : i64}
+// CHECK-NEXT:    nn.reshape {{.*}} -> tensor<1x10x8xf32>
+func.func @wide_conv_transpose(%x: tensor<1x5x4xf32>, %w: tensor<3x8x4xf32>) -> tensor<1x10x8xf32> {
+  %0 = nn.conv_transpose %x, %w {strides = array<i64: 2>, dilations = array<i64: 1>, padding = #nn.shape<1, 1>, layout = "channels_last", groups = 1 : i64, output_padding = array<i64: 1>} : (tensor<1x5x4xf32>, tensor<3x8x4xf32>) -> tensor<1x10x8xf32>
+  func.return %0 : tensor<1x10x8xf32>
+}
+
+// Sixteen phases are too many.
+// CHECK-LABEL: func.func @conv_transpose_of_many_phases
+// CHECK:         nn.conv {{.*}} -> tensor<1x5x5x128xf32>
+// CHECK-NOT:     nn.conv
+func.func @conv_transpose_of_many_phases(%x: tensor<1x5x5x4xf32>, %w: tensor<4x4x8x4xf32>) -> tensor<1x20x20x8xf32> {
+  %0 = nn.conv_transpose %x, %w {strides = array<i64: 4, 4>, dilations = array<i64: 1, 1>, padding = #nn.shape<0, 0, 0, 0>, layout = "channels_last", groups = 1 : i64, output_padding = array<i64: 0, 0>} : (tensor<1x5x5x4xf32>, tensor<4x4x8x4xf32>) -> tensor<1x20x20x8xf32>
+  func.return %0 : tensor<1x20x20x8xf32>
+}
+
+// A kernel of 1 and stride 2: phase 1 has no tap.
+// CHECK-LABEL: func.func @conv_transpose_with_an_empty_phase
+// CHECK:         nn.conv {{.*}} -> tensor<1x5x16xf32>
+// CHECK-NOT:     nn.conv
+func.func @conv_transpose_with_an_empty_phase(%x: tensor<1x5x4xf32>, %w: tensor<1x8x4xf32>) -> tensor<1x9x8xf32> {
+  %0 = nn.conv_transpose %x, %w {strides = array<i64: 2>, dilations = array<i64: 1>, padding = #nn.shape<0, 0>, layout = "channels_last", groups = 1 : i64, output_padding = array<i64: 0>} : (tensor<1x5x4xf32>, tensor<1x8x4xf32>) -> tensor<1x9x8xf32>
+  func.return %0 : tensor<1x9x8xf32>
+}
+
 // CHECK-LABEL: func.func @other_ops_stay
 // CHECK-NEXT:    nn.gather
 // CHECK-NEXT:    nn.reduce {{.*}} {kind = "max"

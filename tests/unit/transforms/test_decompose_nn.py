@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from math import gcd
 
 import pytest
 from xdsl.ir import Attribute, Operation, SSAValue
@@ -154,6 +155,56 @@ def test_decompose_conv_transpose_with_bias_of_symbolic_size(groups: int) -> Non
     names = network.names()
     # The bias is in the epilogue of the convolution.
     assert names.index("nn.add") < len(names) - 1 - names[::-1].index("nn.reshape")
+
+
+@pytest.mark.parametrize("case", conv_transpose_cases(), ids=str)
+@pytest.mark.parametrize("layout", ["channels_first", "channels_last"])
+def test_decompose_wide_conv_transpose(case: tuple[int, ...], layout: str) -> None:
+    kernel, stride, dilation, low, high, extra, groups = case
+    last = layout == "channels_last"
+    step = stride // gcd(stride, dilation)
+
+    def build(net: Network, x: SSAValue, w: SSAValue) -> SSAValue:
+        op = nn.ConvTransposeOp(
+            x,
+            w,
+            strides=[1, stride],
+            dilations=[1, dilation],
+            padding=[0, low, 1, high],
+            output_padding=[0, extra],
+            groups=groups,
+            layout="channels_last" if last else "channels_first",
+        )
+        bias = net.weight(*((8 * groups,) if last else (8 * groups, 1, 1)))
+        y = net.add(op)
+        return net.add(AddOp(y, net.add(nn.BroadcastOp(bias, dims_of(y)))))
+
+    shapes = (
+        [[2, 5, 3, 4], [2, kernel, 8, 4]] if last else [[2, 4, 5, 3], [4, 8, 2, kernel]]
+    )
+    network = Network([tensor_type(F32, s) for s in shapes], build)
+    check_decomposed(network)
+    # One convolution a phase, unless there is one phase or a phase without taps.
+    is_split = stride > 1 and step == stride and kernel >= stride
+    assert network.names().count("nn.conv") == (stride if is_split else 1)
+
+
+@pytest.mark.parametrize("kernel", [2, 3, 4])
+@pytest.mark.parametrize("low", [0, 1])
+def test_decompose_wide_conv_transpose_of_symbolic_size(kernel: int, low: int) -> None:
+    def build(net: Network, x: SSAValue) -> SSAValue:
+        op = nn.ConvTransposeOp(
+            x,
+            net.weight(4, 8, kernel, kernel),
+            strides=[2, 2],
+            padding=[low, low, low, low],
+            output_padding=[kernel % 2, 0],
+        )
+        return net.add(op)
+
+    network = Network([tensor_type(F32, [1, 4, H, 5])], build)
+    check_decomposed(network, H=3)
+    assert network.names().count("nn.conv") == 4
 
 
 def test_plan_axis_kernel_of_stride_needs_one_tap_and_no_padding() -> None:

@@ -17,7 +17,12 @@ from xdsl.ir import Attribute, Operation, SSAValue
 from nnc.dialects.nn import elementwise as ew
 from nnc.dialects.nn.conv import ConvOp, PoolOp
 from nnc.dialects.nn.linear import MatmulOp
-from nnc.dialects.nn.movement import BroadcastOp, ReshapeOp, TransposeOp
+from nnc.dialects.nn.movement import (
+    BroadcastOp,
+    ConcatOp,
+    ReshapeOp,
+    TransposeOp,
+)
 from nnc.dialects.nn.shapes import broadcast_dims
 from nnc.dialects.nn.types import (
     bit_width,
@@ -319,15 +324,51 @@ def compute_before_rearranging(op: Operation, ctx: PatternContext) -> SSAValue |
     return ctx.add(TransposeOp(inner.results[0], view.axes)).result
 
 
+def compute_before_concat(op: Operation, ctx: PatternContext) -> SSAValue | None:
+    """
+    An op on a concatenation of results of other ops → the op on each of them.
+
+    Each then joins what computes its operand, and the concatenation is never read. All
+    other operands have to be one value repeated.
+    """
+    whole: ConcatOp | None = None
+    for operand in op.operands:
+        if isinstance(operand.owner, ConcatOp):
+            if whole is not None and operand.owner is not whole:
+                return None
+            whole = operand.owner
+        elif ctx.splat(operand) is None:
+            return None
+    if whole is None or not _is_only_user(op, whole.result):
+        return None
+    if not all(_is_computed(a) for a in whole.arguments):
+        return None
+    scalars = [
+        None if o is whole.result else ctx.constant(np.array(ctx.splat(o)))
+        for o in op.operands
+    ]
+    parts: list[SSAValue] = []
+    for argument in whole.arguments:
+        dims = dims_of(argument)
+        operands = [
+            argument if s is None else ctx.add(BroadcastOp(s, dims)).result
+            for s in scalars
+        ]
+        parts.append(ctx.add(rebuilt_on(op, operands, dims)).results[0])
+    return ctx.add(ConcatOp(parts, whole.axis.value.data)).result
+
+
 def _is_only_user(op: Operation, value: SSAValue) -> bool:
     return all(use.operation is op for use in value.uses)
 
 
 def _is_computed(value: SSAValue) -> bool:
     """Whether `value` is computed, not an input, and only read by its views."""
-    while isinstance(value.owner, ReshapeOp | TransposeOp):
+    while isinstance(value.owner, ReshapeOp | TransposeOp | ConcatOp):
         if not value.has_one_use():
             return False
+        if isinstance(value.owner, ConcatOp):
+            return all(_is_computed(a) for a in value.owner.arguments)
         value = value.owner.operand
     is_computing = type(value.owner) in _COMPUTING
     return is_computing and value.has_one_use()
@@ -365,7 +406,12 @@ def _table() -> PatternTable:
     add((ew.ClampOp, ew.ReluOp), merge_clamps)
     add((ew.SelectOp,), select_known_branch)
     add((ew.CastOp,), drop_cast, merge_casts)
-    add(ew.ELEMENTWISE_OPS, compute_before_broadcast, compute_before_rearranging)
+    add(
+        ew.ELEMENTWISE_OPS,
+        compute_before_broadcast,
+        compute_before_rearranging,
+        compute_before_concat,
+    )
     return table
 
 

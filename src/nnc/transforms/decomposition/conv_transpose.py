@@ -1,11 +1,12 @@
 """
-Transposed convolution as a convolution of phases.
+Transposed convolution as one convolution of all phases at once.
 
 Along one axis with stride `s`, output position `y` of the unpadded result gets
 `x[i] * w[j]` for `y = i * s + j`. With `y = q * s + p`, `p` in `[0, s)`, the taps are
 `j = p + s * t`, and `i = q - t`: a convolution over `q` for each phase `p`, with `T =
 ceil(k / s)` taps. All phases run as one convolution with `s` times as many channels,
 whose result is shuffled: `[Q, s * O]` → `[Q * s, O]`, and cropped by the low padding.
+Where the phases are few and wide, each is a convolution of its own (see `phases`).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from nnc.dialects.nn.movement import (
 from nnc.dialects.nn.structure import ConstantOp, WeightOp
 from nnc.dialects.nn.types import dims_of, rank_of
 from nnc.symbolic import Dim, DimLike
+from nnc.transforms.decomposition.phases import phase_convolutions
 from nnc.transforms.worklist import PatternContext
 
 
@@ -120,6 +122,9 @@ def _decompose(
     op: ConvTransposeOp, bias: SSAValue | None, ctx: PatternContext
 ) -> SSAValue:
     rank = op.spatial_rank
+    separate = phase_convolutions(op, bias, ctx)
+    if separate is not None:
+        return separate if op.channels_last else _channels_first(separate, rank, ctx)
     plans = _plans(op)
     groups = op.groups.value.data
     value = op.input
@@ -144,10 +149,12 @@ def _decompose(
     offsets = [Dim.of(0), *(p.offset for p in plans), Dim.of(0)]
     if tuple(dims) != dims_of(value):
         value = ctx.add(SliceOp(value, offsets, dims)).result
-    if not op.channels_last:
-        axes = [0, rank + 1, *range(1, rank + 1)]
-        value = ctx.add(TransposeOp(value, axes)).result
-    return value
+    return value if op.channels_last else _channels_first(value, rank, ctx)
+
+
+def _channels_first(value: SSAValue, rank: int, ctx: PatternContext) -> SSAValue:
+    axes = [0, rank + 1, *range(1, rank + 1)]
+    return ctx.add(TransposeOp(value, axes)).result
 
 
 def _plans(op: ConvTransposeOp) -> list[AxisPlan]:
