@@ -73,6 +73,7 @@ def nnc_default(options: PipelineOptions) -> Mapping[Stage, tuple[ArgSpec, ...]]
             # Simplify what the source model says.
             *_CLEAN,
             spec("fold-batch-norm"),
+            spec("raise-attention"),
             # Bring it into the ops and layouts that kernels exist for.
             spec("decompose-nn"),
             spec("choose-layout"),

@@ -41,6 +41,7 @@ PASSES: Final[Mapping[str, str]] = {
     "lower-dispatches": "nnc.lowering.lower_dispatches:LowerDispatchesPass",
     "pack-weights": "nnc.transforms.pack_weights:PackWeightsPass",
     "plan-arena": "nnc.lowering.plan_arena:PlanArenaPass",
+    "raise-attention": "nnc.transforms.raise_attention:RaiseAttentionPass",
     "verify-dispatched": "nnc.transforms.verify_dispatched:VerifyDispatchedPass",
 }
 

@@ -117,7 +117,9 @@ def one_op_module(
     def build(block: Block) -> list[Operation]:
         make = cast("Callable[..., Operation]", op_class)
         if any(type(d) is VarOperandDef for _, d in operands):
-            return [make(list(block.args), **properties)]
+            fixed = len(operands) - 1
+            rest = list(block.args[fixed:])
+            return [make(*block.args[:fixed], rest, **properties)]
         # Builders take optional operands by name.
         positional: list[SSAValue] = []
         for (name, kind), argument in zip(operands, block.args, strict=False):

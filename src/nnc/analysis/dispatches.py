@@ -2,11 +2,12 @@
 What kind of kernel a dispatch is: the one definition that passes and kernels share.
 
 `analyze` looks at the region of an `nn.dispatch` or `rt.dispatch` and says which of
-five forms it has, with the parts by name. A region of no form is a bug of the pass
+six forms it has, with the parts by name. A region of no form is a bug of the pass
 that made it: `VerifyException` tells the reason.
 
 - contraction: one `nn.matmul` or non-depthwise `nn.conv`; its operands are view chains
   on block arguments; elementwise ops follow on its shape.
+- attention: one `nn.attention` on view chains; nothing but views follows.
 - window: one `nn.pool` or depthwise `nn.conv`, with elementwise ops before and after.
 - scan: one `nn.arg_reduce` or `nn.cumulative`, likewise.
 - rows: `nn.reduce` ops over the same axes of one shape, elementwise ops between.
@@ -25,7 +26,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from nnc.analysis.axes import AxisMap
 from nnc.analysis.strides import contiguous_strides, reshaped_strides
-from nnc.dialects.nn import conv, linear, movement, reduction, structure
+from nnc.dialects.nn import attention, conv, linear, movement, reduction, structure
 from nnc.dialects.nn.elementwise import ELEMENTWISE_OPS
 from nnc.dialects.nn.types import dims_of
 from nnc.symbolic import Dim
@@ -51,10 +52,15 @@ class DispatchKind(StrEnum):
     """The forms of a dispatch."""
 
     CONTRACTION = "contraction"
+    ATTENTION = "attention"
     WINDOW = "window"
     SCAN = "scan"
     ROWS = "rows"
     POINTWISE = "pointwise"
+
+
+_READING_VIEWS = frozenset({DispatchKind.CONTRACTION, DispatchKind.ATTENTION})
+"""Forms whose anchor computes nothing before it reads."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +141,13 @@ def is_contraction(op: Operation) -> bool:
     return isinstance(op, linear.MatmulOp)
 
 
+def reads_rows(op: Operation) -> int:
+    """How many operands of `op` its kernel reads as vectors along the last axis."""
+    if isinstance(op, attention.AttentionOp):
+        return 3
+    return len(op.operands) if is_contraction(op) or is_window(op) else 0
+
+
 def is_window(op: Operation) -> bool:
     """Whether `op` is a pool or a depthwise convolution."""
     return isinstance(op, conv.PoolOp) or (
@@ -172,7 +185,9 @@ def analyze(region: Block | Region | Operation) -> DispatchForm:
     anchors = [
         op
         for op in body
-        if type(op) in CONTRACTIONS or type(op) in SCANS or isinstance(op, conv.PoolOp)
+        if type(op) in CONTRACTIONS
+        or type(op) in SCANS
+        or isinstance(op, conv.PoolOp | attention.AttentionOp)
     ]
     reductions = [op for op in body if isinstance(op, reduction.ReduceOp)]
     if len(anchors) > 1:
@@ -292,7 +307,7 @@ def _analyze_anchored(
     operands = tuple(view_chain(o) for o in anchor.operands)
     for index, chain in enumerate(operands):
         is_computed = isinstance(chain.root, OpResult)
-        if is_computed and (kind is DispatchKind.CONTRACTION or index > 0):
+        if is_computed and (kind in _READING_VIEWS or index > 0):
             raise VerifyException(
                 f"operand {index} of {anchor.name} must be a view of a block argument"
             )
@@ -317,7 +332,9 @@ def _analyze_anchored(
         and op not in chain_ops
         and op not in feeding
     ]
-    if kind is not DispatchKind.CONTRACTION:
+    if kind is DispatchKind.ATTENTION and epilogue:
+        raise VerifyException(f"{epilogue[0].name} in the dispatch of nn.attention")
+    if kind not in _READING_VIEWS:
         for op in prologue:
             shape = dims_of(anchor.operands[0])
             _check_on_shape(op, [shape], set(), allow_chain=True)
@@ -344,6 +361,8 @@ def _analyze_anchored(
 def _anchor_kind(anchor: Operation) -> DispatchKind:
     if isinstance(anchor, conv.WindowOp) and not anchor.channels_last:
         raise VerifyException(f"{anchor.name} in a dispatch must be channels_last")
+    if isinstance(anchor, attention.AttentionOp):
+        return DispatchKind.ATTENTION
     if is_contraction(anchor):
         if isinstance(anchor, conv.ConvOp) and any(anchor.padding.dims):
             raise VerifyException(

@@ -35,6 +35,7 @@ from xdsl.passes import ModulePass
 
 from nnc.analysis.dispatches import CONSTANTS, ELEMENTWISE, MOVEMENT
 from nnc.context import weights_of
+from nnc.dialects.nn.attention import AttentionOp
 from nnc.dialects.nn.conv import ConvOp, ConvTransposeOp, PoolOp
 from nnc.dialects.nn.elementwise import AddOp
 from nnc.dialects.nn.linear import MatmulOp, PackOp
@@ -47,6 +48,7 @@ from nnc.dialects.nn.reduction import (
     SoftmaxOp,
 )
 from nnc.dialects.nn.structure import WeightOp
+from nnc.transforms.decomposition.attention import decompose_attention
 from nnc.transforms.decomposition.conv_transpose import (
     decompose_biased,
     decompose_conv_transpose,
@@ -66,6 +68,7 @@ LEGAL_OPS: frozenset[type[Operation]] = frozenset(
         *CONSTANTS,
         WeightOp,
         MatmulOp,
+        AttentionOp,
         PackOp,
         ConvOp,
         PoolOp,
@@ -74,12 +77,13 @@ LEGAL_OPS: frozenset[type[Operation]] = frozenset(
         CumulativeOp,
     }
 )
-"""What there are kernels for (`nn.reduce`: not of kind mean)."""
+"""What there are kernels for (`nn.reduce`: not of kind mean; some `nn.attention`)."""
 
 BIASED_PATTERNS: PatternTable = {AddOp: (decompose_biased,)}
 """Run first: they look at composite ops together with their users."""
 
 PATTERNS: PatternTable = {
+    AttentionOp: (decompose_attention,),
     SoftmaxOp: (decompose_softmax,),
     LayerNormOp: (decompose_layer_norm,),
     BatchNormOp: (decompose_batch_norm,),

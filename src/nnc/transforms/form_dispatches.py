@@ -21,8 +21,9 @@ After::
 
 Groups are one of the forms of `nnc.analysis.dispatches`: an anchor with the elementwise
 ops on its shape that follow, a row program, or a pointwise chain. Values that others
-use as well become further results. A contraction or window operand whose neighbours
-along the last axis are apart in memory gets a copy, a pointwise dispatch of its own.
+use as well become further results. An operand of a contraction, attention or window
+whose neighbours along the last axis are apart in memory gets a copy, a pointwise
+dispatch of its own.
 
 On entry: ops of `decompose_nn.LEGAL_OPS`, windowed ops channels_last, padding explicit.
 On exit: outside of dispatches there are only constants, weights, dims, views, concat
@@ -42,7 +43,7 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 
-from nnc.analysis.dispatches import is_contraction, is_window
+from nnc.analysis.dispatches import reads_rows
 from nnc.analysis.views import is_dense_inside
 from nnc.dialects.nn.base import copy_location, location_of
 from nnc.transforms.dispatching.copies import copy_dispatch
@@ -54,13 +55,11 @@ logger = logging.getLogger(__name__)
 
 
 def copy_scattered_operands(block: Block) -> dict[Operation, None]:
-    """Make the operands of contractions and windows dense along their last axis."""
+    """Make operands that are read in rows dense along their last axis."""
     copies: dict[SSAValue, SSAValue] = {}
     made: dict[Operation, None] = {}
     for op in list(block.ops):
-        if not (is_contraction(op) or is_window(op)):
-            continue
-        for index, operand in enumerate(op.operands):
+        for index, operand in enumerate(op.operands[: reads_rows(op)]):
             if is_dense_inside(operand):
                 continue
             if operand not in copies:

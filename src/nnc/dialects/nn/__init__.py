@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xdsl.ir import Dialect
 
+from nnc.dialects.nn.attention import AttentionOp
 from nnc.dialects.nn.conv import ConvOp, ConvTransposeOp, PoolOp
 from nnc.dialects.nn.elementwise import ELEMENTWISE_OPS
 from nnc.dialects.nn.linear import MatmulOp, PackOp, UnpackOp
@@ -49,6 +50,7 @@ NN = Dialect(
         MatmulOp,
         PackOp,
         UnpackOp,
+        AttentionOp,
         ConvOp,
         ConvTransposeOp,
         PoolOp,

@@ -28,6 +28,7 @@ from xdsl.ir import Operation
 from nnc.dialects.nn.structure import DispatchOp
 from nnc.errors import InternalError, NncError
 from nnc.interpreters.nn import (
+    attention,
     conv,
     elementwise,
     linear,
@@ -45,6 +46,7 @@ GROUPS: Mapping[str, References] = {
     "movement": movement.REFERENCES,
     "resize": resize.REFERENCES,
     "linear": linear.REFERENCES,
+    "attention": attention.REFERENCES,
     "conv": conv.REFERENCES,
     "reduction": reduction.REFERENCES,
     "structure": structure.REFERENCES,

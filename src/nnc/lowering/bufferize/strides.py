@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 from xdsl.ir import BlockArgument, Operation, OpResult, SSAValue
 
-from nnc.analysis.dispatches import is_contraction, is_window
+from nnc.analysis.dispatches import reads_rows
 from nnc.analysis.strides import contiguous_strides
-from nnc.dialects.nn import linear, movement
+from nnc.dialects.nn import attention, linear, movement
 from nnc.dialects.nn.base import ints
 from nnc.dialects.nn.structure import DispatchOp, YieldOp
 from nnc.dialects.nn.types import bit_width, dims_of, element_type_of
@@ -65,7 +65,7 @@ def _is_read_in_tiles(value: SSAValue) -> bool:
 
 
 def _has_tiles(op: DispatchOp) -> bool:
-    return any(is_contraction(o) or is_window(o) for o in op.block.ops)
+    return any(reads_rows(o) for o in op.block.ops)
 
 
 def can_have_strides(value: SSAValue, strides: Strides) -> bool:
@@ -104,16 +104,18 @@ def can_read(value: SSAValue, strides: Strides) -> bool:
             seen = _strides_through(user, value, strides)
             if seen is None or not can_read(user.results[0], seen):
                 return False
-        elif (
-            isinstance(user, linear.MatmulOp)
-            and use.index == 1
-            and (
-                # The columns of the second operand are loaded as vectors.
-                strides[-1] != 1 and dims_of(value)[-1] != 1
-            )
+        elif _loads_vectors(user, use.index) and (
+            strides[-1] != 1 and dims_of(value)[-1] != 1
         ):
             return False
     return True
+
+
+def _loads_vectors(user: Operation, index: int) -> bool:
+    """Whether operand `index` is loaded as vectors along its last axis."""
+    if isinstance(user, attention.AttentionOp):
+        return index < 3
+    return isinstance(user, linear.MatmulOp) and index == 1
 
 
 def _strides_through(

@@ -17,6 +17,7 @@ from nnc.dialects.rt import DispatchOp, LaunchOp
 from nnc.dialects.rt.types import buffer_type_of
 from nnc.errors import CompileError
 from nnc.lowering.lower_dispatches.access import Elements
+from nnc.lowering.lower_dispatches.attention import attention_kernel
 from nnc.lowering.lower_dispatches.contraction import contraction_kernel
 from nnc.lowering.lower_dispatches.kernel_builder import (
     BufferArg,
@@ -108,8 +109,18 @@ def schedule_contraction(
     return Scheduled(made.kernel, made.tasks, made.schedule)
 
 
+def schedule_attention(
+    dispatch: DispatchOp, form: DispatchForm, target: Target
+) -> Scheduled:
+    """Attention over heads."""
+    buffers = [buffer_type_of(b) for b in (*dispatch.inputs, *dispatch.outputs)]
+    made = attention_kernel(form, buffers, target)
+    return Scheduled(made.kernel, made.tasks, made.schedule)
+
+
 SCHEDULES: Mapping[DispatchKind, Schedule] = {
     DispatchKind.CONTRACTION: schedule_contraction,
+    DispatchKind.ATTENTION: schedule_attention,
     DispatchKind.POINTWISE: schedule_pointwise,
     DispatchKind.ROWS: schedule_rows,
     DispatchKind.WINDOW: schedule_window,

@@ -23,6 +23,7 @@ from nnc.analysis.dispatches import (
     is_window,
 )
 from nnc.analysis.views import root_of
+from nnc.dialects.nn.attention import AttentionOp
 from nnc.dialects.nn.base import location_of
 from nnc.dialects.nn.movement import BroadcastOp, DimCastOp
 from nnc.dialects.nn.reduction import ReduceOp
@@ -42,7 +43,8 @@ MAX_OPS = 96
 """Ops of one dispatch; longer chains are cut so that kernels stay small."""
 
 _PREFERENCE = {
-    DispatchKind.CONTRACTION: 4,
+    DispatchKind.CONTRACTION: 5,
+    DispatchKind.ATTENTION: 4,
     DispatchKind.WINDOW: 3,
     DispatchKind.SCAN: 2,
     DispatchKind.ROWS: 1,
@@ -167,6 +169,8 @@ class Grouping:
             self.place_reduce(op)
         elif is_contraction(op):
             self.start(op, DispatchKind.CONTRACTION)
+        elif isinstance(op, AttentionOp):
+            self.start(op, DispatchKind.ATTENTION)
         elif is_window(op):
             self.start(op, DispatchKind.WINDOW)
         elif type(op) in SCANS:
@@ -231,6 +235,8 @@ class Grouping:
     def why_not(self, op: Operation, group: Group) -> str | None:
         """Why `op`, elementwise, cannot join `group`; None if it can."""
         dims = dims_of(op.results[0])
+        if group.kind is DispatchKind.ATTENTION:
+            return "nothing follows attention in its dispatch"
         if dims not in group.shapes:
             return "its shape is another one"
         if len(group.ops) >= MAX_OPS:
