@@ -17,6 +17,7 @@ from nnc.options import (
     OutputKind,
     check_input_shapes,
     check_on_pass,
+    threads_for,
 )
 from nnc.runtime.executor import CompiledModel
 from nnc.runtime.saved import read_model
@@ -51,6 +52,10 @@ def compile(
     numbers for dims to fix and names for dims to keep free; free dims take any size in
     each run. `pipeline` replaces the default pipeline (for a module at a later stage,
     what is left of it).
+    `num_threads` is how many threads one run may use, the caller's included; without
+    it, as many as the cores that this process is allowed. Results do not depend on it.
+    `num_threads` is how many threads one run may use, the caller's included; without
+    it, as many as the cores that this process is allowed. Results do not depend on it.
     `on_pass` is called before each phase, for a progress bar. The remaining options
     accept only their defaults in this release.
 
@@ -112,16 +117,20 @@ def convert(model: object, *, input_shapes: InputShapes | None = None) -> Module
     return import_module(model, input_shapes)
 
 
-def load(path: str | os.PathLike[str]) -> CompiledModel:
+def load(
+    path: str | os.PathLike[str], *, num_threads: int | None = None
+) -> CompiledModel:
     """
     The compiled model that `CompiledModel.save` wrote to a file.
 
     Weights are mapped from the file: processes that load it share their memory, and the
     file must not be changed in place while it is used (to replace it is fine). Code in
-    the file is run: load only files that you would run as programs.
+    the file is run: load only files that you would run as programs. `num_threads` is
+    that of `compile`.
 
     Raises:
         LoadError: the file is missing, damaged, or of another release.
+        CompileError: `num_threads` is no number of threads.
         TargetError: this CPU cannot run the code; names what is missing.
 
     Example::
@@ -130,12 +139,13 @@ def load(path: str | os.PathLike[str]) -> CompiledModel:
         exe = nnc.load("model.nnc")
     """
     started = time.perf_counter()
+    threads = threads_for(num_threads)
     try:
         saved = read_model(Path(path))
     except OSError as error:
         reason = error.strerror or str(error)
         raise LoadError(f"cannot open '{path}': {reason}") from error
-    return bind(saved, started)
+    return bind(saved, started, threads)
 
 
 def emit(

@@ -26,6 +26,7 @@ from nnc.options import (
     InputShapes,
     OnPass,
     OutputKind,
+    threads_for,
 )
 from nnc.runtime.artifact import Plan
 from nnc.runtime.executor import CompiledModel, kernel_infos
@@ -197,7 +198,8 @@ class Build:
             named = {w.name for w in plan.weights}
             arrays = {n: module.weights[n] for n in module.weights if n in named}
             code = MachineCode(data, self.target, other_features(self.target))
-            return CompiledModel(plan, arrays, LoadedCode(data), info, code)
+            threads = threads_for(self.options.num_threads)
+            return CompiledModel(plan, arrays, LoadedCode(data), info, code, threads)
 
     def emit(self, model: object, kind: OutputKind) -> bytes:
         """The code of the model, as a file of that kind."""

@@ -12,7 +12,7 @@ from nnc.runtime.info import PhaseInfo
 from nnc.runtime.saved import SavedModel
 
 
-def bind(saved: SavedModel, started: float) -> CompiledModel:
+def bind(saved: SavedModel, started: float, num_threads: int) -> CompiledModel:
     """
     The model, its code linked into this process.
 
@@ -25,6 +25,6 @@ def bind(saved: SavedModel, started: float) -> CompiledModel:
     check_code_runs_here(code.target, code.cpu_features)
     info = replace(saved.info, code_generations=0, phases=())
     loaded = LoadedCode(code.data)
-    model = CompiledModel(saved.plan, saved.weights, loaded, info, code)
+    model = CompiledModel(saved.plan, saved.weights, loaded, info, code, num_threads)
     model.set_phases([PhaseInfo("load", "loading", time.perf_counter() - started)])
     return model

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, NoReturn, SupportsIndex, TypeAlias, cast
 
 from nnc.errors import CompileError
+from nnc.runtime.threads import CAN_SHARE_WORK, MAX_THREADS, default_threads
 from nnc.target import Target
 
 InputShapes: TypeAlias = Mapping[str, Sequence[int | str]]
@@ -56,15 +57,6 @@ class CompileOptions:
                 "example_inputs is for models that have to be traced, which are not in "
                 "this release; for ONNX models give input_shapes"
             )
-        if self.num_threads is not None and self.num_threads < 1:
-            raise CompileError(
-                f"num_threads must be at least 1, got {self.num_threads}"
-            )
-        if self.num_threads not in (None, 1):
-            raise CompileError(
-                f"num_threads={self.num_threads}: one run on several threads is not in "
-                "this release; several threads may each run the model, though"
-            )
 
     def _check_types(self) -> None:
         """Callers without a type checker get an error that names the option."""
@@ -73,8 +65,7 @@ class CompileOptions:
         _require("pipeline", self.pipeline, (str, type(None)), "a string or None")
         _require("cache", self.cache, (bool,), "a bool")
         _require("tune", self.tune, (bool,), "a bool")
-        if self.num_threads is not None and not _is_size(self.num_threads):
-            _refuse("num_threads", self.num_threads, "an int or None")
+        threads_for(self.num_threads)
         check_input_shapes(self.input_shapes)
 
 
@@ -87,6 +78,28 @@ def check_on_pass(on_pass: object) -> None:
     """
     if on_pass is not None and not callable(on_pass):
         _refuse("on_pass", on_pass, "a function or None")
+
+
+def threads_for(num_threads: object) -> int:
+    """
+    How many threads `num_threads` lets a run use: None, those that this process has.
+
+    Raises:
+        CompileError: it is no number of threads, or not one that this system can have.
+    """
+    if num_threads is None:
+        return default_threads()
+    if not isinstance(num_threads, SupportsIndex) or isinstance(num_threads, bool):
+        _refuse("num_threads", num_threads, "an int or None")
+    count = int(num_threads)
+    if count < 1:
+        raise CompileError(f"num_threads must be at least 1, got {count}")
+    if count > 1 and not CAN_SHARE_WORK:
+        raise CompileError(
+            f"num_threads={count}: one run on several threads is not in this release "
+            "for this operating system; several threads may each run the model, though"
+        )
+    return min(count, MAX_THREADS)
 
 
 def check_input_shapes(shapes: object) -> None:

@@ -21,7 +21,7 @@ from catalogue import Array, Feeds
 import nnc
 from nnc.api import emit
 from nnc.build import plan_of
-from nnc.runtime.artifact import Plan
+from nnc.runtime.artifact import RECORD_WORDS, Plan
 from nnc.runtime.shapes import ShapePlanner
 from nnc.runtime.specs import TensorSpec
 from nnc.runtime.state import STATE_WORDS
@@ -88,7 +88,7 @@ class _Image:
             TensorSpec(t.name, np.dtype(t.dtype), _shape(t.dims)) for t in plan.inputs
         ]
         # Where the weights lie depends only on sizes known beforehand.
-        words = sum(1 + len(launch.slots) for launch in plan.launches)
+        words = sum(RECORD_WORDS + len(launch.slots) for launch in plan.launches)
         sizes = [8 * STATE_WORDS, 8 * words, *(w.nbytes for w in weights)]
         sizes += [a.nbytes for a in inputs]
         starts = _starts(sizes)
@@ -125,7 +125,7 @@ class _Image:
         words: list[int] = []
         position = 0
         for launch in self.plan.launches:
-            position += 1
+            position += RECORD_WORDS
             for slot in launch.slots:
                 if slot.base != "value":
                     words.append(position)

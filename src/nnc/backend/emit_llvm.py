@@ -32,7 +32,7 @@ from xdsl.ir import Attribute, Block, Operation, SSAValue
 from nnc.dialects import llvmx
 from nnc.dialects.simd.types import bits_of, is_integer, is_vector
 from nnc.errors import InternalError
-from nnc.target import Target
+from nnc.target import Arch, Target
 from nnc.target_record import check_target
 
 # The op's class is the table key, so each printer knows it; Any stands for that.
@@ -96,7 +96,8 @@ def constant_text(value: Attribute, type: Attribute) -> str:
 class _FunctionPrinter:
     """Names and lines of one function."""
 
-    def __init__(self, declared: dict[str, str]) -> None:
+    def __init__(self, declared: dict[str, str], arch: Arch) -> None:
+        self.arch: Arch = arch
         self.names: dict[SSAValue, str] = {}
         self.lines: list[str] = []
         self.labels: dict[Block, str] = {}
@@ -359,6 +360,48 @@ def _cmpxchg(p: _FunctionPrinter, op: llvmx.CmpXchgOp) -> str:
     return f"extractvalue {{ {type_text(op.value.type)}, i1 }} {pair}, 1"
 
 
+_DEFAULT_MXCSR = 0x1F80
+"""All exceptions masked, round to nearest, denormals kept."""
+
+
+def _enter_float_state(p: _FunctionPrinter, op: llvmx.EnterFloatStateOp) -> str:
+    old = p.names[op.old]
+    if p.arch == "aarch64":
+        _declare(p, "llvm.aarch64.get.fpcr", "i64", ())
+        _declare(p, "llvm.aarch64.set.fpcr", "void", ("i64",))
+        p.lines.append(f"  {old}.fpcr = call i64 @llvm.aarch64.get.fpcr()")
+        p.lines.append("  call void @llvm.aarch64.set.fpcr(i64 0)")
+        return f"add i64 {old}.fpcr, 0"
+    _declare(p, "llvm.x86.sse.stmxcsr", "void", ("ptr",))
+    p.lines += [
+        f"  {old}.word = alloca i32",
+        f"  call void @llvm.x86.sse.stmxcsr(ptr {old}.word)",
+        f"  {old}.mxcsr = load i32, ptr {old}.word",
+        *_load_mxcsr(p, f"{old}.new", f"{_DEFAULT_MXCSR}"),
+    ]
+    return f"zext i32 {old}.mxcsr to i64"
+
+
+def _restore_float_state(p: _FunctionPrinter, op: llvmx.RestoreFloatStateOp) -> str:
+    old = p.names[op.old]
+    if p.arch == "aarch64":
+        return f"call void @llvm.aarch64.set.fpcr(i64 {old})"
+    p.lines.append(f"  {old}.low = trunc i64 {old} to i32")
+    *first, last = _load_mxcsr(p, f"{old}.again", f"{old}.low")
+    p.lines += first
+    return last.strip()
+
+
+def _load_mxcsr(p: _FunctionPrinter, name: str, value: str) -> list[str]:
+    """The lines that set x86's floating-point state."""
+    _declare(p, "llvm.x86.sse.ldmxcsr", "void", ("ptr",))
+    return [
+        f"  {name} = alloca i32",
+        f"  store i32 {value}, ptr {name}",
+        f"  call void @llvm.x86.sse.ldmxcsr(ptr {name})",
+    ]
+
+
 def _lane_pointers(
     p: _FunctionPrinter, name: str, base: SSAValue, indices: SSAValue, data: SSAValue
 ) -> tuple[str, str, int]:
@@ -464,6 +507,8 @@ _PRINTERS: dict[type[Operation], Printer] = {
     llvm.ShuffleVectorOp: _shuffle,
     llvm.ExtractValueOp: _extract_value,
     llvmx.CmpXchgOp: _cmpxchg,
+    llvmx.EnterFloatStateOp: _enter_float_state,
+    llvmx.RestoreFloatStateOp: _restore_float_state,
     llvmx.MaskedGatherOp: _gather,
     llvmx.MaskedScatterOp: _scatter,
     llvm.ReturnOp: _return,
@@ -487,7 +532,7 @@ def emit_llvm(module: ModuleOp, target: Target) -> str:
         if not isinstance(op, llvm.FuncOp):
             continue
         if op.body.blocks:
-            bodies.append(_FunctionPrinter(declared).print_function(op))
+            bodies.append(_FunctionPrinter(declared, target.arch).print_function(op))
             continue
         inputs = ", ".join(type_text(t) for t in op.function_type.inputs)
         output = type_text(op.function_type.output)

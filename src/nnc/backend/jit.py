@@ -106,6 +106,15 @@ class _Engine:
             self._addresses[symbol] = tracker[symbol]
         return self._addresses[symbol]
 
+    def keep(self) -> None:
+        """Give up the means to unload the code."""
+        global _live_engines
+        with _lock:
+            for tracker in self._trackers:
+                tracker.detach()
+            self._jit.detach()
+            _live_engines -= 1
+
     def dispose(self) -> None:
         global _live_engines
         with _lock:
@@ -141,6 +150,28 @@ class LoadedCode:
                 f"the code has no function '{symbol}', or needs one that this process "
                 "lacks"
             ) from error
+
+    def parallel(self, threads: int) -> int:
+        """
+        Where the function is that shares a launch out to up to that many threads.
+
+        Raises:
+            RunError: the system gives no more threads.
+        """
+        from nnc.backend.pool.process import parallel_function
+
+        return parallel_function(threads)
+
+    def keep(self, *symbols: str) -> dict[str, int]:
+        """
+        Leave the code where it is until the process ends; gives these addresses.
+
+        For code that threads may be in at any time, even while the process ends.
+        """
+        addresses = {symbol: self.address(symbol) for symbol in symbols}
+        self._finalizer.detach()
+        self._engine.keep()
+        return addresses
 
     @property
     def closed(self) -> bool:

@@ -245,16 +245,53 @@ class MaskedScatterOp(IRDLOperation):
         super().__init__(operands=(value, base, indices, mask))
 
 
+@irdl_op_definition
+class EnterFloatStateOp(IRDLOperation):
+    """
+    Round to nearest, keep denormals, trap nothing; gives what was set before.
+
+    The state is the processor's (x86: MXCSR, AArch64: FPCR), so how this is done is
+    known only where text for a target is written.
+    """
+
+    name = "llvmx.enter_float_state"
+
+    old = result_def(I64)
+
+    traits = traits_def(MemoryReadEffect(), MemoryWriteEffect())
+    assembly_format = "attr-dict"
+
+    def __init__(self) -> None:
+        super().__init__(result_types=(i64,))
+
+
+@irdl_op_definition
+class RestoreFloatStateOp(IRDLOperation):
+    """Set the state that `llvmx.enter_float_state` found."""
+
+    name = "llvmx.restore_float_state"
+
+    old = operand_def(I64)
+
+    traits = traits_def(MemoryWriteEffect())
+    assembly_format = "$old attr-dict"
+
+    def __init__(self, old: SSAValue) -> None:
+        super().__init__(operands=(old,))
+
+
 LLVMX = Dialect(
     "llvmx",
     [
         CmpXchgOp,
+        EnterFloatStateOp,
         ExtractElementOp,
         FCmpOp,
         FPToSIOp,
         FPToUIOp,
         MaskedGatherOp,
         MaskedScatterOp,
+        RestoreFloatStateOp,
         SelectOp,
         UIToFPOp,
     ],

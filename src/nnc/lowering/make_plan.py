@@ -225,6 +225,7 @@ class _Planner:
             artifact.Launch(
                 kernel=kernel,
                 tasks=self.exprs.add(op.task_count),
+                cost=self.exprs.add(op.nanoseconds),
                 slots=tuple(slots),
                 schedule=op.schedule.data if op.schedule is not None else "",
                 node=node,

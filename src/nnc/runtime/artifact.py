@@ -15,7 +15,10 @@ from typing import Any, Final, Literal, cast
 
 from nnc.errors import LoadError
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+
+RECORD_WORDS: Final = 2
+"""Words of a launch in the table before its slots: tasks, and threads to use."""
 
 Base = Literal["value", "state", "arena", "weight", "input", "output"]
 """What a slot's number counts from; `value` slots are plain integers."""
@@ -92,11 +95,13 @@ class Slot:
 
 @dataclass(frozen=True)
 class Launch:
-    """One kernel call: its task count and the slots that the kernel reads."""
+    """One kernel call: its task count, cost, and the slots that the kernel reads."""
 
     kernel: str
     tasks: int
     """Position of the expression."""
+    cost: int
+    """Position of the expression: roughly how many nanoseconds one thread takes."""
     slots: tuple[Slot, ...]
     schedule: str
     node: str
@@ -178,6 +183,7 @@ def _launch(data: Mapping[str, Any]) -> Launch:
     return Launch(
         kernel=data["kernel"],
         tasks=data["tasks"],
+        cost=data["cost"],
         slots=tuple(Slot(**s) for s in data["slots"]),
         schedule=data["schedule"],
         node=data["node"],

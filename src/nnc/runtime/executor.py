@@ -50,6 +50,10 @@ class Code(Protocol):
         """Where a function is."""
         ...
 
+    def parallel(self, threads: int) -> int:
+        """Where the function is that shares a launch out to that many threads."""
+        ...
+
     def close(self) -> None:
         """Free the code."""
         ...
@@ -93,12 +97,15 @@ class CompiledModel:
         code: Code,
         info: Info,
         machine_code: MachineCode | None = None,
+        num_threads: int = 1,
     ) -> None:
         """
         Bind a plan to its weights (kept, not copied) and its code.
 
         `machine_code` is what `code` was loaded from; without it there is no `save`.
         """
+        self.num_threads: int = num_threads
+        """How many threads a run may use, the caller's included."""
         self.inputs: tuple[TensorSpec, ...] = tuple(spec_of(t) for t in plan.inputs)
         """The inputs, in order."""
         self.outputs: tuple[TensorSpec, ...] = tuple(spec_of(t) for t in plan.outputs)
@@ -107,9 +114,10 @@ class CompiledModel:
         self._weights = [_bound(w, weights) for w in plan.weights]
         self._info = info
         self._machine_code = machine_code
+        self._code = code
         self._entry = _ENTRY(code.address(plan.entry))
         self._planner = ShapePlanner(
-            plan, self.inputs, [w.ctypes.data for w in self._weights]
+            plan, self.inputs, [w.ctypes.data for w in self._weights], num_threads
         )
         self._contexts: deque[RunContext] = deque()
         resources = _Resources(code, self._contexts)
@@ -252,6 +260,9 @@ class CompiledModel:
         fill_bases(context.bases, address, arena.address, inputs, outputs)
         context.fill_table(state.table, self._planner.bases)
         context.clear_state()
+        if state.ways > 1:
+            parallel = self._code.parallel(self.num_threads)
+            context.state[StateWord.PARALLEL] = parallel
         self._call(context)
         if error := context.state[StateWord.ERROR]:
             launch = self._plan.launches[context.state[StateWord.LAUNCH]]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from nnc.errors import InputError
 from nnc.runtime.arena_packing import ArenaPacker, Packing, aligned
-from nnc.runtime.artifact import Plan
+from nnc.runtime.artifact import RECORD_WORDS, Plan
 from nnc.runtime.specs import Array, TensorSpec, check_sizes, dtype_named
 from nnc.symbolic import compile_dims, parse_dim
 
@@ -28,6 +28,9 @@ Shapes: TypeAlias = tuple[tuple[int, ...], ...]
 
 MAX_REMEMBERED: Final = 64
 """Shapes that are kept; the one used longest ago is dropped."""
+
+WORTH_A_THREAD: Final = 5000
+"""Nanoseconds of work that make up for calling in another thread."""
 
 _MAX_VALUE: Final = 1 << 62
 
@@ -37,9 +40,11 @@ class ShapeState:
     """What one combination of input shapes needs."""
 
     table: NDArray[np.int64]
-    """Task counts and slots of all launches, relative to their bases."""
+    """Task counts, ways and slots of all launches, relative to their bases."""
     output_shapes: tuple[tuple[int, ...], ...]
     packing: Packing
+    ways: int
+    """The most threads that a launch is worth."""
 
 
 class ShapePlanner:
@@ -50,7 +55,9 @@ class ShapePlanner:
         plan: Plan,
         inputs: Sequence[TensorSpec],
         weight_addresses: Sequence[int],
+        num_threads: int = 1,
     ) -> None:
+        """For runs with up to that many threads."""
         self._plan = plan
         self._inputs = inputs
         self._lock = threading.Lock()
@@ -61,6 +68,11 @@ class ShapePlanner:
         self.bases, self._exprs, self._addresses, self._arena_slots = _layout(
             plan, weight_addresses
         )
+        self._threads = num_threads
+        self._tasks = np.array([n.tasks for n in plan.launches], np.intp)
+        self._costs = np.array([n.cost for n in plan.launches], np.intp)
+        words = [RECORD_WORDS + len(n.slots) for n in plan.launches]
+        self._ways_words = np.cumsum([0, *words])[:-1] + 1
         self.base_count = 3 + len(plan.inputs) + len(plan.outputs)
         self.planned = 0
         self.largest = Packing((), 0, 0)
@@ -111,7 +123,10 @@ class ShapePlanner:
         values = self._values(sizes)
         self._check(values, sizes)
         packing = self._pack([values[a.nbytes] for a in plan.allocations])
-        table = np.array(values, np.int64)[self._exprs] + self._addresses
+        numbers = np.array(values, np.int64)
+        table = numbers[self._exprs] + self._addresses
+        ways = self._ways(numbers)
+        table[self._ways_words] = ways
         for slot, allocation in self._arena_slots:
             table[slot] += packing.offsets[allocation]
         return ShapeState(
@@ -120,6 +135,7 @@ class ShapePlanner:
                 tuple(values[e] for e in tensor.exprs) for tensor in plan.outputs
             ),
             packing=packing,
+            ways=int(ways.max(initial=1)),
         )
 
     def _values(self, sizes: Mapping[str, int]) -> Sequence[int]:
@@ -130,6 +146,11 @@ class ShapePlanner:
             raise InputError(
                 f"{_sizes_text(sizes)}: a size of the model is divided by zero"
             ) from error
+
+    def _ways(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many threads each launch is worth: no more than it has tasks."""
+        most = np.minimum(numbers[self._tasks], self._threads)
+        return np.clip(numbers[self._costs] // WORTH_A_THREAD, 1, np.maximum(most, 1))
 
     def _pack(self, sizes: Sequence[int]) -> Packing:
         packing = self._packer.pack([max(0, s) for s in sizes])
@@ -204,9 +225,10 @@ def _layout(
     addresses: list[int] = []
     arena: list[tuple[int, int]] = []
     for launch in plan.launches:
-        bases.append(0)
-        exprs.append(launch.tasks)
-        addresses.append(0)
+        for expr in (launch.tasks, launch.cost):
+            bases.append(0)
+            exprs.append(expr)
+            addresses.append(0)
         for slot in launch.slots:
             start = starts.get(slot.base, 0)
             is_numbered = slot.base in ("input", "output")

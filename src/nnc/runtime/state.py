@@ -21,6 +21,8 @@ class StateWord(IntEnum):
     """A number that goes with the error."""
     LAUNCH = 4
     """The launch that runs, or failed."""
+    PARALLEL = 5
+    """Address of the function that shares a launch out to threads; zero: do not."""
 
 
 STATE_WORDS: Final = 8

@@ -25,7 +25,7 @@ PLAN = Plan(
     sizes=(SizeCheck(0, "conv"),),
     allocations=(Allocation(2, 0, 1, None), Allocation(3, 1, 1, 64)),
     weights=(Weight("w", "bfloat16", (2, 3), 12),),
-    launches=(Launch("k", 0, (Slot("state", 0, 1), Slot("arena", 1, 2)), "s", "n"),),
+    launches=(Launch("k", 0, 1, (Slot("state", 0, 1), Slot("arena", 1, 2)), "s", "n"),),
     kernels=(Kernel("k", ("add", "relu")),),
 )
 
@@ -40,7 +40,7 @@ def test_plan_json_round_trip_is_equal():
         "",
         "{}",
         "[]",
-        '{"format": 1}',
+        '{"format": 2}',
         PLAN.to_json()[:-10],
         PLAN.to_json().replace('"axis"', '"axes"'),
     ],
@@ -52,6 +52,6 @@ def test_plan_from_damaged_json_is_load_error(text: str):
 
 
 def test_plan_of_other_format_is_load_error():
-    text = PLAN.to_json().replace('"format":1', '"format":99')
+    text = PLAN.to_json().replace('"format":2', '"format":99')
     with pytest.raises(LoadError, match="another release"):
         Plan.from_json(text)

@@ -47,8 +47,8 @@ from nnc.runtime.state import ErrorCode, StateWord
 
 W = np.array([10, 20, 30], np.float32)
 
-#       0    1    2       3    4      5
-EXPRS = ("N", "3", "12*N", "0", "3*N", "N - 1")
+#       0    1    2       3    4      5        6
+EXPRS = ("N", "3", "12*N", "0", "3*N", "N - 1", "1000*N")
 
 PLAN = Plan(
     exprs=EXPRS,
@@ -63,6 +63,7 @@ PLAN = Plan(
         Launch(
             "copy",
             0,
+            3,
             (Slot("state", 0, 3), Slot("input", 0, 3), Slot("arena", 0, 3)),
             "pointwise",
             "first",
@@ -70,6 +71,7 @@ PLAN = Plan(
         Launch(
             "add",
             0,
+            6,
             (
                 Slot("state", 0, 3),
                 Slot("arena", 0, 3),
@@ -103,9 +105,9 @@ def words(address: int, count: int) -> NDArray[np.int64]:
 
 def run_add(state: int, table: int) -> None:
     """What native code would do."""
-    slots = [int(w) for w in words(table, 10)]
-    rows, state_slot, x, t = slots[:4]
-    rows_again, _, t_again, w, y, count = slots[4:]
+    slots = [int(w) for w in words(table, 12)]
+    rows, _, state_slot, x, t = slots[:5]
+    rows_again, _, _, t_again, w, y, count = slots[5:]
     assert (rows, state_slot, t) == (rows_again, state, t_again)
     assert count == rows * 3
     assert t % 64 == 0
@@ -132,6 +134,10 @@ class FakeCode:
         address = ctypes.cast(self.pointer, ctypes.c_void_p).value
         assert address is not None
         return address
+
+    def parallel(self, threads: int) -> int:
+        """No threads."""
+        return 0
 
     def close(self) -> None:
         """Remember that."""
@@ -250,7 +256,7 @@ def test_contiguous_input_is_not_copied():
     seen: list[int] = []
 
     def spy(state: int, table: int) -> None:
-        seen.append(int(words(table, 3)[2]))
+        seen.append(int(words(table, 4)[3]))
         run_add(state, table)
 
     x = x_of(3)
@@ -340,7 +346,7 @@ def test_offsets_of_the_plan_are_used():
     seen: list[int] = []
 
     def spy(state: int, table: int) -> None:
-        seen.append(int(words(table, 4)[3]))
+        seen.append(int(words(table, 5)[4]))
         run_add(state, table)
 
     exe = model(FakeCode(spy), plan)
@@ -351,14 +357,14 @@ def test_offsets_of_the_plan_are_used():
 
 def test_arena_that_cannot_be_had_is_out_of_memory():
     exprs = (*EXPRS, f"{1 << 61}")
-    plan = replace(PLAN, exprs=exprs, allocations=(Allocation(6, 0, 1, None),))
+    plan = replace(PLAN, exprs=exprs, allocations=(Allocation(7, 0, 1, None),))
     with pytest.raises(OutOfMemory, match="cannot allocate an arena"):
         model(plan=plan)(x_of(1))
 
 
 def test_output_that_cannot_be_had_is_out_of_memory():
     exprs = (*EXPRS, f"{1 << 61}")
-    outputs = (Tensor("y", "float32", (exprs[-1],), (6,)),)
+    outputs = (Tensor("y", "float32", (exprs[-1],), (7,)),)
     with pytest.raises(OutOfMemory, match="cannot allocate the outputs"):
         model(plan=replace(PLAN, exprs=exprs, outputs=outputs))(x_of(1))
 

@@ -101,8 +101,9 @@ class LaunchOp(IRDLOperation):
 
     The kernel gets the run state if it asks for it (`needs_state`), a pointer to the
     first element of each buffer, the values of `dims`, and a range of tasks out of
-    `0 .. tasks`. `schedule` and `ops` tell people how the kernel works and which `nn`
-    ops it computes. Example::
+    `0 .. tasks`. `cost` is roughly how many nanoseconds one thread takes for all of
+    them: cheap launches are not shared out. `schedule` and `ops` tell people how the
+    kernel works and which `nn` ops it computes. Example::
 
         rt.launch @pointwise_0(%x, %y) {dims = #nn.shape<N>, tasks = #nn.shape<4>,
           schedule = "pointwise"} : !rt.buffer<..>, !rt.buffer<..>
@@ -114,6 +115,7 @@ class LaunchOp(IRDLOperation):
     buffers = var_operand_def(BufferType)
     dims = prop_def(ShapeAttr)
     tasks = prop_def(ShapeAttr)
+    cost = opt_prop_def(ShapeAttr)
     schedule = opt_prop_def(StringAttr)
     ops = opt_prop_def(StringAttr)
 
@@ -129,6 +131,7 @@ class LaunchOp(IRDLOperation):
         tasks: DimLike = 1,
         schedule: str | None = None,
         ops: Sequence[str] = (),
+        cost: DimLike = 0,
     ) -> None:
         super().__init__(
             operands=[buffers],
@@ -136,6 +139,7 @@ class LaunchOp(IRDLOperation):
                 "kernel": SymbolRefAttr(kernel),
                 "dims": ShapeAttr(dims),
                 "tasks": ShapeAttr([tasks]),
+                "cost": None if cost == 0 else ShapeAttr([cost]),
                 "schedule": None if schedule is None else StringAttr(schedule),
                 "ops": StringAttr(" ".join(ops)) if ops else None,
             },
@@ -146,10 +150,19 @@ class LaunchOp(IRDLOperation):
         """How many tasks the kernel has."""
         return self.tasks.dims[0]
 
+    @property
+    def nanoseconds(self) -> Dim:
+        """What the launch costs; 0 if that is not known."""
+        return Dim.of(0) if self.cost is None else self.cost.dims[0]
+
     def verify_(self) -> None:
         if len(self.tasks.texts) != 1:
             raise VerifyException(
                 f"{self.name}: one task count expected, got {len(self.tasks.texts)}"
+            )
+        if self.cost is not None and len(self.cost.texts) != 1:
+            raise VerifyException(
+                f"{self.name}: one cost expected, got {len(self.cost.texts)}"
             )
 
 

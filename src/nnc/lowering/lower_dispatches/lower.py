@@ -16,6 +16,7 @@ from nnc.dialects.nn.base import LOCATION
 from nnc.dialects.rt import DispatchOp, LaunchOp
 from nnc.dialects.rt.types import buffer_type_of
 from nnc.errors import CompileError
+from nnc.lowering.launch_cost import launch_cost
 from nnc.lowering.lower_dispatches.access import Elements
 from nnc.lowering.lower_dispatches.attention import attention_kernel
 from nnc.lowering.lower_dispatches.contraction import contraction_kernel
@@ -137,6 +138,7 @@ class _LaunchPlan:
     dims: tuple[Dim, ...]
     tasks: Dim
     schedule: str
+    cost: Dim
 
 
 def dispatch_key(dispatch: DispatchOp) -> Hashable:
@@ -211,7 +213,11 @@ class DispatchLowering:
             scheduled = SCHEDULES[form.kind](dispatch, form, self.target)
             name = self._emit(scheduled) if scheduled.tasks != 0 else ""
             plan = _LaunchPlan(
-                name, scheduled.kernel.dims, scheduled.tasks, scheduled.schedule
+                name,
+                scheduled.kernel.dims,
+                scheduled.tasks,
+                scheduled.schedule,
+                launch_cost(dispatch, form, self.target),
             )
             self.plans[key] = plan
         operands: Sequence[SSAValue] = [*dispatch.inputs, *dispatch.outputs]
@@ -225,6 +231,7 @@ class DispatchLowering:
                 plan.tasks,
                 plan.schedule,
                 ops=_op_names(dispatch),
+                cost=plan.cost,
             )
             if LOCATION in dispatch.attributes:
                 launch.attributes[LOCATION] = dispatch.attributes[LOCATION]

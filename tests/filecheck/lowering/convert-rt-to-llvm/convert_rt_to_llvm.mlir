@@ -2,7 +2,7 @@
 
 // The plan is data of the module: expressions are kept once and numbered. The views of
 // %a start 4 * 64 bytes on; dims and task counts are slots of their own.
-// CHECK: builtin.module attributes {rt.plan = "{\22format\22:1,\22exprs\22:[{{.*}}\22256\22
+// CHECK: builtin.module attributes {rt.plan = "{\22format\22:2,\22exprs\22:[{{.*}}\22256\22
 // CHECK-SAME: {\22base\22:\22arena\22,\22index\22:0,\22expr\22:
 // CHECK-SAME: \22schedule\22:\22rows\22,\22node\22:\22norm\22
 
@@ -12,28 +12,41 @@ llvm.func @copy(%slots: !llvm.ptr, %begin: i64, %end: i64) {
 }
 
 // Nothing is launched after a cancellation (word 0) or an error (word 1); else the
-// launch's number goes to word 4.
-// CHECK: llvm.func internal @nnc_next_launch(%[[STATE:.*]]: !llvm.ptr, %[[TABLE:.*]]: !llvm.ptr, %[[BEGIN:.*]]: i64, %[[INDEX:.*]]: i64) -> i64 {
+// launch's number goes to word 4. The record begins with tasks and ways; more than one
+// way goes through the function in word 5, if there is one.
+// CHECK: llvm.func internal @nnc_launch(%[[STATE:.*]]: !llvm.ptr, %[[TABLE:.*]]: !llvm.ptr, %[[BEGIN:.*]]: i64, %[[INDEX:.*]]: i64, %[[KERNEL:.*]]: !llvm.ptr) {
 // CHECK: llvm.getelementptr %[[STATE]][0]
 // CHECK: llvm.getelementptr %[[STATE]][1]
 // CHECK: llvm.cond_br %{{.*}}, ^[[STOP:.*]], ^[[GO:.*]]
 // CHECK: ^[[GO]]:
 // CHECK: %[[WORD:.*]] = llvm.getelementptr %[[STATE]][4]
 // CHECK-NEXT: llvm.store %[[INDEX]], %[[WORD]]
+// CHECK: %[[TASKS:.*]] = llvm.load
+// CHECK: %[[WAYS:.*]] = llvm.load
+// CHECK-NEXT: %[[SLOTS:.*]] = llvm.getelementptr %{{.*}}[2]
+// CHECK: llvm.icmp "ugt" %[[WAYS]]
+// CHECK-NEXT: llvm.cond_br %{{.*}}, ^[[ASK:.*]], ^[[ALONE:.*]]
+// CHECK: ^[[ASK]]:
+// CHECK: llvm.getelementptr %[[STATE]][5]
+// CHECK-NEXT: %[[PARALLEL:.*]] = llvm.load
+// CHECK: llvm.cond_br %{{.*}}, ^{{.*}}, ^[[ALONE]]
+// CHECK: llvm.call %[[PARALLEL]](%[[KERNEL]], %[[SLOTS]], %[[TASKS]], %[[WAYS]])
+// CHECK: ^[[ALONE]]:
+// CHECK: llvm.call %[[KERNEL]](%[[SLOTS]], %{{.*}}, %[[TASKS]])
 // CHECK: ^[[STOP]]:
 
-// The first launch has four words: tasks, state, and two buffers. The second one's
-// begin at 4, its slots at 5.
+// The first launch has five words: tasks, ways, state, and two buffers.
 // CHECK: llvm.func @nnc_run(%[[S:.*]]: !llvm.ptr, %[[T:.*]]: !llvm.ptr) {
-// CHECK: %[[ZERO:.*]] = llvm.mlir.constant(0) : i64
-// CHECK: %[[N0:.*]] = llvm.call @nnc_next_launch(%[[S]], %[[T]], %{{.*}}, %{{.*}})
-// CHECK-NEXT: %[[P0:.*]] = llvm.getelementptr %[[T]][1]
-// CHECK-NEXT: llvm.call @copy(%[[P0]], %[[ZERO]], %[[N0]])
-// CHECK: %[[FOUR:.*]] = llvm.mlir.constant(4) : i64
+// CHECK-NEXT: %[[OLD:.*]] = llvmx.enter_float_state
+// CHECK-NEXT: %[[ZERO:.*]] = llvm.mlir.constant(0) : i64
+// CHECK-NEXT: %[[FIRST:.*]] = llvm.mlir.constant(0) : i64
+// CHECK-NEXT: %[[K0:.*]] = llvm.mlir.addressof @copy
+// CHECK-NEXT: llvm.call @nnc_launch(%[[S]], %[[T]], %[[ZERO]], %[[FIRST]], %[[K0]])
+// CHECK-NEXT: %[[FIVE:.*]] = llvm.mlir.constant(5) : i64
 // CHECK-NEXT: %[[ONE:.*]] = llvm.mlir.constant(1) : i64
-// CHECK-NEXT: %[[N1:.*]] = llvm.call @nnc_next_launch(%[[S]], %[[T]], %[[FOUR]], %[[ONE]])
-// CHECK-NEXT: %[[P1:.*]] = llvm.getelementptr %[[T]][5]
-// CHECK-NEXT: llvm.call @copy(%[[P1]], %[[ZERO]], %[[N1]])
+// CHECK-NEXT: %[[K1:.*]] = llvm.mlir.addressof @copy
+// CHECK-NEXT: llvm.call @nnc_launch(%[[S]], %[[T]], %[[FIVE]], %[[ONE]], %[[K1]])
+// CHECK-NEXT: llvmx.restore_float_state %[[OLD]]
 // CHECK-NEXT: llvm.return
 // CHECK-NOT: rt.
 func.func @main(%x: !rt.buffer<f32, #nn.shape<N, 64>, #nn.shape<64, 1>> {nn.name = "x"}, %y: !rt.buffer<f32, #nn.shape<N>, #nn.shape<1>> {nn.name = "y", rt.output}) {

@@ -2,7 +2,7 @@
 
 // A bias for each column: rows in tasks, lanes along the row, a masked rest.
 // CHECK-LABEL: func.func @main
-// CHECK-NEXT: rt.launch @pointwise_0(%x, %b, %y) {loc_name = "bias", dims = #nn.shape<>, tasks = #nn.shape<1>, schedule = "pointwise"
+// CHECK-NEXT: rt.launch @pointwise_0(%x, %b, %y) {loc_name = "bias", dims = #nn.shape<>, tasks = #nn.shape<1>, cost = #nn.shape<69>, schedule = "pointwise"
 // CHECK: func.func @pointwise_0(%[[X:.*]]: !simd.ptr<f32>, %[[B:.*]]: !simd.ptr<f32>, %[[Y:.*]]: !simd.ptr<f32>, %{{.*}}: index, %{{.*}}: index) {
 // CHECK: simd.mask
 // CHECK: scf.for
@@ -28,7 +28,7 @@ func.func @main(%x: !rt.buffer<f32, #nn.shape<4, 37>, #nn.shape<37, 1>>, %b: !rt
 
 // Axes that every access walks as one become one loop, sizes that are not known too.
 // CHECK-LABEL: func.func @main
-// CHECK-NEXT: rt.launch @pointwise_0(%x, %y) {dims = #nn.shape<6*N>, tasks = #nn.shape<(3*N + 8191) floordiv 8192>, schedule = "pointwise"
+// CHECK-NEXT: rt.launch @pointwise_0(%x, %y) {dims = #nn.shape<6*N>, tasks = #nn.shape<(3*N + 8191) floordiv 8192>, cost = #nn.shape<{{.*}}>, schedule = "pointwise"
 // CHECK: func.func @pointwise_0
 // CHECK: scf.for
 // CHECK-NOT: scf.for

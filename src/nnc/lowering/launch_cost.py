@@ -1,0 +1,119 @@
+"""
+What a launch costs, roughly: good enough to tell 2 microseconds from 20.
+
+The estimate counts what is computed and moved and divides by what a core of the
+target's kind usually does; sizes that are unknown stay in it. The executor shares a
+launch out to threads only if that pays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from xdsl.ir import Operation
+
+from nnc.analysis.dispatches import VIEWS, DispatchForm
+from nnc.dialects.nn import conv, elementwise, linear, movement, reduction, structure
+from nnc.dialects.nn.types import dims_of, element_type_of, is_float
+from nnc.dialects.rt import DispatchOp
+from nnc.dialects.rt.types import buffer_type_of
+from nnc.symbolic import Dim, dim_product
+from nnc.target import Target
+
+_OPS_A_NANOSECOND: Final = 3
+"""Vector instructions that a core completes, loads and stores included."""
+
+_PICOSECONDS_A_BYTE: Final = 50
+"""From or to memory that is not in the cache."""
+
+_PICOSECONDS_A_SCALAR: Final = 500
+"""One element that is computed alone."""
+
+_TRANSCENDENTAL: Final = 12
+_HARD: Final = 40
+
+_WEIGHTS: Final[Mapping[type[Operation], int]] = {
+    **dict.fromkeys((elementwise.DivOp, elementwise.SqrtOp), 4),
+    elementwise.ReciprocalOp: 4,
+    **dict.fromkeys(
+        (
+            elementwise.ExpOp,
+            elementwise.LogOp,
+            elementwise.TanhOp,
+            elementwise.ErfOp,
+            elementwise.SigmoidOp,
+        ),
+        _TRANSCENDENTAL,
+    ),
+    **dict.fromkeys(
+        (
+            elementwise.PowOp,
+            elementwise.ModOp,
+            elementwise.RemOp,
+            elementwise.SinOp,
+            elementwise.CosOp,
+            elementwise.TanOp,
+            elementwise.AsinOp,
+            elementwise.AcosOp,
+            elementwise.AtanOp,
+            elementwise.SinhOp,
+            elementwise.CoshOp,
+            elementwise.AsinhOp,
+            elementwise.AcoshOp,
+            elementwise.AtanhOp,
+        ),
+        _HARD,
+    ),
+}
+"""Vector instructions for a vector of results, where they are not 1."""
+
+_FREE: Final = VIEWS | {structure.ConstantOp, structure.DimsOp, structure.YieldOp}
+_SCALAR: Final = frozenset(
+    {movement.GatherOp, movement.GatherElementsOp, movement.ResizeOp}
+)
+
+
+def launch_cost(dispatch: DispatchOp, form: DispatchForm, target: Target) -> Dim:
+    """Nanoseconds that one thread takes for a dispatch."""
+    vector = max(1, 1000 // (target.lanes(32) * _OPS_A_NANOSECOND))
+    total: dict[Dim, int] = {}
+
+    def add(elements: Dim, picoseconds: int) -> None:
+        total[elements] = total.get(elements, 0) + picoseconds
+
+    for op in form.block.ops:
+        if type(op) in _FREE:
+            continue
+        results = dim_product(dims_of(op.results[0]))
+        if isinstance(op, linear.MatmulOp | conv.ConvOp):
+            # One vector instruction does a multiplication and an addition.
+            is_vector = is_float(element_type_of(op.results[0]))
+            each = vector if is_vector else _PICOSECONDS_A_SCALAR
+            add(results * _products(op), max(1, each))
+        elif isinstance(op, conv.PoolOp):
+            add(results * dim_product(op.kernel), vector)
+        elif isinstance(op, reduction.ReduceOp):
+            add(dim_product(dims_of(op.operand)), vector)
+        elif isinstance(op, reduction.ArgReduceOp | reduction.CumulativeOp):
+            add(dim_product(dims_of(op.operand)), 4 * vector)
+        elif type(op) in _SCALAR:
+            add(results, _PICOSECONDS_A_SCALAR)
+        else:
+            add(results, vector * _WEIGHTS.get(type(op), 1))
+    gathers = any(type(op) in _SCALAR for op in form.block.ops)
+    for buffer in (*(() if gathers else dispatch.inputs), *dispatch.outputs):
+        type_ = buffer_type_of(buffer)
+        add(dim_product(type_.dims), _PICOSECONDS_A_BYTE * type_.element_bytes)
+    cost = Dim.of(0)
+    for elements, picoseconds in total.items():
+        cost = cost + elements * picoseconds
+    return cost // 1000
+
+
+def _products(op: linear.MatmulOp | conv.ConvOp) -> Dim:
+    """Products that are added up for one result."""
+    if isinstance(op, linear.MatmulOp):
+        return dims_of(op.lhs)[-1]
+    *taps, channels, _ = dims_of(op.filter)
+    return dim_product(taps) * channels
