@@ -18,7 +18,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet 
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format typecheck filecheck unit networks docs docs-check models \
+.PHONY: help demo test lint format typecheck filecheck unit conformance networks docs docs-check models \
 	hooks cross clean
 
 help: ## list the goals
@@ -27,7 +27,7 @@ help: ## list the goals
 demo: $(DEMO_STAMP) $(MODELS_STAMP) ## read the text in a picture with PP-OCRv4
 	$(BIN)/python examples/ocr_demo.py --models $(MODELS)
 
-test: filecheck unit networks ## FileCheck tests, unit tests, real networks
+test: filecheck unit conformance networks ## FileCheck, unit tests, ONNX suite, networks
 
 lint: $(DEV_STAMP) ## ruff: rules and layout
 	$(BIN)/ruff check
@@ -45,6 +45,9 @@ filecheck: $(DEV_STAMP) ## lit over tests/filecheck
 
 unit: $(DEV_STAMP) $(MODELS_STAMP) cross ## pytest over tests/unit
 	$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
+
+conformance: $(DEV_STAMP) ## the onnx package's cases for backends
+	$(BIN)/python -m pytest tests/conformance $(PYTEST_ARGS)
 
 networks: $(DEV_STAMP) $(MODELS_STAMP) cross ## pytest over tests/models: real networks
 	$(BIN)/python -m pytest tests/models $(PYTEST_ARGS)

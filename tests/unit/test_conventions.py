@@ -36,7 +36,7 @@ OPTIONAL_PACKAGES = ("nnc.frontends.torch", "nnc.frontends.tensorflow")
 # Who may import what: a package, and the folders of src/nnc that may name it.
 IMPORT_PLACES = {
     "llvmlite": ("backend",),
-    "onnx": ("frontends/onnx",),
+    "onnx": ("frontends/onnx", "integrations"),
     "torch": ("frontends/torch",),
     "tensorflow": ("frontends/tensorflow",),
     "onnxruntime": (),

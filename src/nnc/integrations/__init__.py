@@ -1,0 +1,1 @@
+"""nnc behind the interfaces of other projects."""
