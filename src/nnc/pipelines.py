@@ -60,6 +60,7 @@ def spec(name: str, **options: str | bool | float) -> ArgSpec:
 
 _CLEAN = (
     spec("canonicalize-nn"),
+    spec("simplify-control-flow"),
     spec("fold-constants"),
     spec("eliminate-common-ops"),
 )

@@ -42,6 +42,9 @@ PASSES: Final[Mapping[str, str]] = {
     "pack-weights": "nnc.transforms.pack_weights:PackWeightsPass",
     "plan-arena": "nnc.lowering.plan_arena:PlanArenaPass",
     "raise-attention": "nnc.transforms.raise_attention:RaiseAttentionPass",
+    "simplify-control-flow": (
+        "nnc.transforms.simplify_control_flow:SimplifyControlFlowPass"
+    ),
     "verify-dispatched": "nnc.transforms.verify_dispatched:VerifyDispatchedPass",
 }
 

@@ -14,7 +14,7 @@ from xdsl.dialects.builtin import (
     StringAttr,
 )
 from xdsl.dialects.func import FuncOp
-from xdsl.ir import Attribute, BlockArgument, SSAValue
+from xdsl.ir import Attribute, Block, BlockArgument, Region, SSAValue
 
 from nnc.dialects import rt
 from nnc.dialects.nn.base import LOCATION
@@ -22,6 +22,8 @@ from nnc.dialects.nn.constants import dense_array
 from nnc.dialects.nn.dtypes import numpy_dtype
 from nnc.dialects.rt.types import buffer_type_of
 from nnc.errors import CompileError
+from nnc.lowering.control_words import ControlWords
+from nnc.lowering.host_program import IfStep, LaunchStep, LoopStep, Step, Steps
 from nnc.runtime import artifact
 from nnc.symbolic import Dim, DimLike
 from nnc.weights import WeightStore
@@ -58,9 +60,9 @@ class _Exprs:
         return tuple(map(str, self._positions))
 
 
-def make_plan(function: FuncOp, weights: WeightStore) -> artifact.Plan:
+def make_plan(function: FuncOp, weights: WeightStore) -> tuple[artifact.Plan, Steps]:
     """
-    The plan of a host function of launches over planned buffers.
+    The plan of a host function over planned buffers, and what the function does.
 
     The values of rt.constant ops are added to `weights`.
 
@@ -79,15 +81,49 @@ class _Planner:
         self.allocations: list[artifact.Allocation] = []
         self.weights: list[artifact.Weight] = []
         self.launches: list[artifact.Launch] = []
+        self.begin = 0
+        """Where the words of the next launch start in the table."""
         self.constraints: list[artifact.Constraint] = []
-        self.sizes: dict[Dim, str] = {}
+        self.sizes: dict[tuple[Dim, int], str] = {}
         self.ops: dict[str, tuple[str, ...]] = {}
+        self.words = ControlWords(self.exprs.add)
+        self.guard = -1
+        """The guard of the region that the walk is in."""
 
-    def plan(self) -> artifact.Plan:
-        """The plan, after one walk."""
+    def plan(self) -> tuple[artifact.Plan, Steps]:
+        """The plan and the program, after one walk."""
         inputs, outputs = self._arguments()
-        for op in self.function.body.block.ops:
+        steps = self._visit(self.function.body.block)
+        control, guards, resolve = self.words.finish(
+            sum(artifact.RECORD_WORDS + len(n.slots) for n in self.launches)
+        )
+        plan = artifact.Plan(
+            inputs=inputs,
+            outputs=outputs,
+            symbols=tuple(self.symbols.values()),
+            constraints=tuple(dict.fromkeys(self.constraints)),
+            sizes=tuple(
+                artifact.SizeCheck(self.exprs.add(dim), node, guard)
+                for (dim, guard), node in self.sizes.items()
+            ),
+            allocations=tuple(self.allocations),
+            weights=tuple(self.weights),
+            launches=tuple(self.launches),
+            kernels=tuple(artifact.Kernel(n, o) for n, o in self.ops.items()),
+            exprs=self.exprs.texts,
+            control=control,
+            guards=guards,
+        )
+        return self._checked(plan), resolve(Steps(tuple(steps)))
+
+    def _visit(self, block: Block) -> list[Step]:
+        steps: list[Step] = []
+        for op in block.ops:
             match op:
+                case rt.IfOp():
+                    steps.append(self._add_if(op))
+                case rt.LoopOp():
+                    steps.append(self._add_loop(op))
                 case rt.AllocOp():
                     self._add_alloc(op)
                 case rt.WeightOp():
@@ -102,35 +138,65 @@ class _Planner:
                         source.base, source.index, source.offset + op.offset_dim * size
                     )
                 case rt.LaunchOp():
-                    self._add_launch(op)
+                    steps.append(self._add_launch(op))
                 case rt.AssertEqualOp():
-                    for lhs, rhs in zip(op.lhs.dims, op.rhs.dims, strict=True):
-                        self.constraints.append(
-                            artifact.Constraint(
-                                self.exprs.add(lhs),
-                                self.exprs.add(rhs),
-                                _text(op.attributes.get(LOCATION)) or "",
-                            )
-                        )
+                    self._add_constraints(op)
                 case _:
                     pass
-        return self._checked(
-            artifact.Plan(
-                inputs=inputs,
-                outputs=outputs,
-                symbols=tuple(self.symbols.values()),
-                constraints=tuple(dict.fromkeys(self.constraints)),
-                sizes=tuple(
-                    artifact.SizeCheck(self.exprs.add(dim), node)
-                    for dim, node in self.sizes.items()
-                ),
-                allocations=tuple(self.allocations),
-                weights=tuple(self.weights),
-                launches=tuple(self.launches),
-                kernels=tuple(artifact.Kernel(n, o) for n, o in self.ops.items()),
-                exprs=self.exprs.texts,
+        return steps
+
+    def _add_constraints(self, op: rt.AssertEqualOp) -> None:
+        for lhs, rhs in zip(op.lhs.dims, op.rhs.dims, strict=True):
+            node = _text(op.attributes.get(LOCATION)) or ""
+            self.constraints.append(
+                artifact.Constraint(
+                    self.exprs.add(lhs), self.exprs.add(rhs), node, self._guarded()
+                )
             )
+
+    # ---- branches and loops
+
+    def _region(self, region: Region) -> Steps:
+        """What a region does, behind a guard of its own if it needs one."""
+        outer = self.guard
+        self.guard = self.words.open_guard()
+        steps = self._visit(region.block)
+        guard = self.words.close_guard(self.guard)
+        number, self.guard = self.guard, outer
+        return Steps(tuple(steps), guard, number)
+
+    def _guarded(self) -> int:
+        """The guard for a check that belongs here."""
+        if self.guard >= 0:
+            self.words.use_guard(self.guard)
+        return self.guard
+
+    def _add_if(self, op: rt.IfOp) -> IfStep:
+        condition = self._address_word(op.condition)
+        then, otherwise = (self._region(r) for r in op.regions)
+        return IfStep(condition, then, otherwise)
+
+    def _add_loop(self, op: rt.LoopOp) -> LoopStep:
+        trips = None if op.trip_dim is None else self.words.value(op.trip_dim)
+        if op.trip_dim is not None:
+            self._check_size(op.trip_dim, _text(op.attributes.get(LOCATION)) or op.name)
+        count, condition = (
+            None if v is None else self._address_word(v)
+            for v in (op.count, op.condition)
         )
+        iteration = None if op.iteration is None else self._address_word(op.iteration)
+        following = None if op.next is None else self._address_word(op.next)
+        at_start = self.words.define(op.index.data)
+        body = self._region(op.body)
+        at_end = self.words.define(op.ended.data)
+        return LoopStep(
+            trips, count, condition, following, iteration, body, at_start, at_end
+        )
+
+    def _address_word(self, buffer: SSAValue) -> int:
+        """The word of the table with the address of a buffer."""
+        memory = self.memory[buffer]
+        return self.words.address(memory.base, memory.index, memory.offset)
 
     def _arguments(
         self,
@@ -209,13 +275,19 @@ class _Planner:
             artifact.Weight(resource, dtype.name, shape, nbytes * dtype.itemsize)
         )
 
-    def _add_launch(self, op: rt.LaunchOp) -> None:
+    def _add_launch(self, op: rt.LaunchOp) -> LaunchStep:
         zero = self.exprs.add(0)
         slots = [artifact.Slot("state", 0, zero)]
+        begin, index = self.begin, len(self.launches)
         for buffer in op.buffers:
             memory = self.memory[buffer]
-            offset = self.exprs.add(memory.offset)
-            slots.append(artifact.Slot(memory.base, memory.index, offset))
+            offset = memory.offset
+            if self.words.is_moving(offset):
+                word = begin + artifact.RECORD_WORDS + len(slots)
+                self.words.move(word, memory.base, memory.index, offset)
+                offset = Dim.of(0)
+            slot = artifact.Slot(memory.base, memory.index, self.exprs.add(offset))
+            slots.append(slot)
         slots += [artifact.Slot("value", 0, self.exprs.add(d)) for d in op.dims.dims]
         node = _text(op.attributes.get(LOCATION)) or ""
         kernel = op.kernel.root_reference.data
@@ -232,12 +304,17 @@ class _Planner:
             )
         )
         self.ops.setdefault(kernel, _ops(op.ops))
+        self.begin += artifact.RECORD_WORDS + len(slots)
+        return LaunchStep(index, kernel, begin)
 
     def _check_sizes(self, buffer: SSAValue, node: str) -> None:
         for dim in buffer_type_of(buffer).dims:
-            bound = dim.lower_bound()
-            if bound is None or bound < 0:
-                self.sizes.setdefault(dim, node)
+            self._check_size(dim, node)
+
+    def _check_size(self, dim: Dim, node: str) -> None:
+        bound = dim.lower_bound()
+        if (bound is None or bound < 0) and (dim, -1) not in self.sizes:
+            self.sizes.setdefault((dim, self._guarded()), node)
 
 
 def _attributes(function: FuncOp, count: int) -> Sequence[dict[str, Attribute]]:

@@ -51,6 +51,8 @@ class Constraint:
     lhs: int
     rhs: int
     node: str
+    guard: int = -1
+    """The guard of the region that needs it; -1 for the program as a whole."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class SizeCheck:
 
     expr: int
     node: str
+    guard: int = -1
+    """As that of a constraint."""
 
 
 @dataclass(frozen=True)
@@ -130,12 +134,24 @@ class Plan:
     weights: tuple[Weight, ...]
     launches: tuple[Launch, ...]
     kernels: tuple[Kernel, ...]
+    control: tuple[Slot, ...] = ()
+    """Words of the table behind the launches: what branches and loops need."""
+    guards: tuple[int, ...] = ()
+    """
+    Positions in `control` of words that say whether a region can run: zero, or one more
+    than the number of the guard, if sizes that the region needs do not fit.
+    """
     entry: str = "nnc_run"
     """Name of the host function in the object code."""
 
     def to_json(self) -> str:
         """The plan as text."""
         return json.dumps({"format": FORMAT, **asdict(self)}, separators=(",", ":"))
+
+    @property
+    def control_start(self) -> int:
+        """The position in the table of the first word of `control`."""
+        return sum(RECORD_WORDS + len(launch.slots) for launch in self.launches)
 
     @staticmethod
     def from_json(text: str) -> Plan:
@@ -169,6 +185,8 @@ def _plan(data: Mapping[str, Any]) -> Plan:
         ),
         launches=tuple(_launch(d) for d in data["launches"]),
         kernels=tuple(Kernel(d["name"], tuple(d["ops"])) for d in data["kernels"]),
+        control=tuple(Slot(**s) for s in data["control"]),
+        guards=tuple(data["guards"]),
         entry=cast(str, data["entry"]),
     )
 

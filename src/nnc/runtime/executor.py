@@ -28,7 +28,7 @@ from nnc.runtime.pages import RESERVE, with_reserve
 from nnc.runtime.saved import MachineCode, SavedModel, write_model
 from nnc.runtime.shapes import ShapePlanner, ShapeState, fill_bases
 from nnc.runtime.specs import Array, TensorSpec, as_array, dtype_named, spec_of
-from nnc.runtime.state import StateWord, error_for
+from nnc.runtime.state import ErrorCode, StateWord, error_for
 
 _ENTRY: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
 """Calls through it release the GIL."""
@@ -265,6 +265,8 @@ class CompiledModel:
             context.state[StateWord.PARALLEL] = parallel
         self._call(context)
         if error := context.state[StateWord.ERROR]:
+            if error == ErrorCode.SIZE_MISMATCH:
+                raise InputError(state.refusals[context.state[StateWord.SITE]])
             launch = self._plan.launches[context.state[StateWord.LAUNCH]]
             raise error_for(error, launch.node)
         if context.state[StateWord.CANCEL]:

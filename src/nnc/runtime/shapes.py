@@ -11,7 +11,7 @@ import ctypes
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Final, TypeAlias, cast
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from nnc.errors import InputError
 from nnc.runtime.arena_packing import ArenaPacker, Packing, aligned
-from nnc.runtime.artifact import RECORD_WORDS, Plan
+from nnc.runtime.artifact import RECORD_WORDS, Plan, Slot
 from nnc.runtime.specs import Array, TensorSpec, check_sizes, dtype_named
 from nnc.symbolic import compile_dims, parse_dim
 
@@ -45,6 +45,8 @@ class ShapeState:
     packing: Packing
     ways: int
     """The most threads that a launch is worth."""
+    refusals: Mapping[int, str] = field(default_factory=dict[int, str])
+    """What is wrong with the sizes for regions that cannot run, by their guards."""
 
 
 class ShapePlanner:
@@ -121,7 +123,7 @@ class ShapePlanner:
         sizes = {s.name: arrays[s.input].shape[s.axis] for s in plan.symbols}
         self._check_symbols(arrays, sizes)
         values = self._values(sizes)
-        self._check(values, sizes)
+        refusals = self._check(values, sizes)
         packing = self._pack([values[a.nbytes] for a in plan.allocations])
         numbers = np.array(values, np.int64)
         table = numbers[self._exprs] + self._addresses
@@ -129,6 +131,8 @@ class ShapePlanner:
         table[self._ways_words] = ways
         for slot, allocation in self._arena_slots:
             table[slot] += packing.offsets[allocation]
+        for guard in refusals:
+            table[plan.control_start + plan.guards[guard]] = guard + 1
         return ShapeState(
             table=table,
             output_shapes=tuple(
@@ -136,6 +140,7 @@ class ShapePlanner:
             ),
             packing=packing,
             ways=int(ways.max(initial=1)),
+            refusals=refusals,
         )
 
     def _values(self, sizes: Mapping[str, int]) -> Sequence[int]:
@@ -181,25 +186,40 @@ class ShapePlanner:
                     f"{array.shape[axis]}, but {dim} is {expected}: {where}"
                 )
 
-    def _check(self, values: Sequence[int], sizes: Mapping[str, int]) -> None:
+    def _check(self, values: Sequence[int], sizes: Mapping[str, int]) -> dict[int, str]:
+        """
+        What keeps branches and loops from running, by their guards.
+
+        Raises:
+            InputError: the program as a whole cannot run.
+        """
         plan = self._plan
+        refusals: dict[int, str] = {}
+
+        def refuse(guard: int, text: str) -> None:
+            text = f"{_sizes_text(sizes)}: {text}"
+            if guard < 0:
+                raise InputError(text)
+            refusals.setdefault(guard, text)
+
         for check in plan.sizes:
             if values[check.expr] < 0:
-                raise InputError(
-                    f"{_sizes_text(sizes)}: the input is too small: node "
-                    f"'{check.node}' has a size of {values[check.expr]} "
-                    f"({plan.exprs[check.expr]})"
+                refuse(
+                    check.guard,
+                    f"the input is too small: node '{check.node}' has a size of "
+                    f"{values[check.expr]} ({plan.exprs[check.expr]})",
                 )
         for constraint in plan.constraints:
             lhs, rhs = values[constraint.lhs], values[constraint.rhs]
             if lhs != rhs:
-                raise InputError(
-                    f"{_sizes_text(sizes)}: node '{constraint.node}' needs "
-                    f"{plan.exprs[constraint.lhs]} = {plan.exprs[constraint.rhs]}, but "
-                    f"these are {lhs} and {rhs}"
+                refuse(
+                    constraint.guard,
+                    f"node '{constraint.node}' needs {plan.exprs[constraint.lhs]} = "
+                    f"{plan.exprs[constraint.rhs]}, but these are {lhs} and {rhs}",
                 )
         if max((abs(v) for v in values), default=0) > _MAX_VALUE:
             raise InputError(f"{_sizes_text(sizes)}: the sizes are too large")
+        return refusals
 
 
 def _sizes_text(sizes: Mapping[str, int]) -> str:
@@ -224,20 +244,24 @@ def _layout(
     exprs: list[int] = []
     addresses: list[int] = []
     arena: list[tuple[int, int]] = []
+
+    def add(slot: Slot) -> None:
+        start = starts.get(slot.base, 0)
+        is_numbered = slot.base in ("input", "output")
+        if slot.base == "arena":
+            arena.append((len(bases), slot.index))
+        bases.append(start + slot.index if is_numbered else start)
+        exprs.append(slot.expr)
+        is_weight = slot.base == "weight"
+        addresses.append(weight_addresses[slot.index] if is_weight else 0)
+
     for launch in plan.launches:
-        for expr in (launch.tasks, launch.cost):
-            bases.append(0)
-            exprs.append(expr)
-            addresses.append(0)
+        add(Slot("value", 0, launch.tasks))
+        add(Slot("value", 0, launch.cost))
         for slot in launch.slots:
-            start = starts.get(slot.base, 0)
-            is_numbered = slot.base in ("input", "output")
-            if slot.base == "arena":
-                arena.append((len(bases), slot.index))
-            bases.append(start + slot.index if is_numbered else start)
-            exprs.append(slot.expr)
-            is_weight = slot.base == "weight"
-            addresses.append(weight_addresses[slot.index] if is_weight else 0)
+            add(slot)
+    for slot in plan.control:
+        add(slot)
     return (
         np.array(bases, np.intp),
         np.array(exprs, np.intp),

@@ -34,6 +34,8 @@ class ErrorCode(IntEnum):
 
     INDEX_OUT_OF_RANGE = 1
     DIVISION_BY_ZERO = 2
+    SIZE_MISMATCH = 3
+    """A region was entered whose guard (the site) forbids it."""
 
 
 _ERRORS: Final[dict[int, tuple[type[RunError], str]]] = {

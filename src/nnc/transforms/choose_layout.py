@@ -72,6 +72,7 @@ from nnc.dialects.nn.types import (
     rank_of,
     tensor_type,
 )
+from nnc.transforms.regions import program_blocks
 from nnc.transforms.worklist import erase_dead
 
 logger = logging.getLogger(__name__)
@@ -351,9 +352,7 @@ class ChooseLayoutPass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Walk over the body of every function."""
         _ = ctx
-        for func in op.ops:
-            for region in func.regions:
-                for block in region.blocks:
-                    layouts = _Layouts(block)
-                    layouts.run()
-                    logger.debug("choose-layout: %d transposes", layouts.transposes)
+        for block in program_blocks(op):
+            layouts = _Layouts(block)
+            layouts.run()
+            logger.debug("choose-layout: %d transposes", layouts.transposes)

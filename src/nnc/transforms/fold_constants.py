@@ -23,7 +23,6 @@ from dataclasses import dataclass
 import numpy as np
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp, StringAttr
-from xdsl.dialects.func import FuncOp
 from xdsl.ir import Block, Operation, SSAValue, Use
 from xdsl.passes import ModulePass
 from xdsl.traits import IsTerminator
@@ -31,6 +30,7 @@ from xdsl.traits import IsTerminator
 from nnc.context import weights_of
 from nnc.dialects.nn.base import LOCATION, copy_location
 from nnc.dialects.nn.constants import constant_value, make_constant
+from nnc.dialects.nn.control import LoopOp
 from nnc.dialects.nn.conv import ConvOp, ConvTransposeOp
 from nnc.dialects.nn.elementwise import ELEMENTWISE_OPS
 from nnc.dialects.nn.linear import MatmulOp
@@ -43,6 +43,7 @@ from nnc.dialects.nn.structure import (
 from nnc.dialects.nn.types import ShapeAttr, bit_width, element_type_of, static_shape
 from nnc.errors import RunError
 from nnc.interpreters.nn import evaluate_op, has_reference
+from nnc.transforms.regions import program_blocks
 from nnc.weights import Array, WeightStore
 
 
@@ -56,11 +57,9 @@ class FoldConstantsPass(ModulePass):
     """Results of more bytes, and much larger than their operands, are not folded."""
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        """Fold in every function."""
-        for function in op.walk():
-            if isinstance(function, FuncOp) and not function.is_declaration:
-                for block in function.body.blocks:
-                    _Folder(weights_of(ctx), self.max_bytes).run(block)
+        """Fold in every function, and in the branches and loops in it."""
+        for block in program_blocks(op):
+            _Folder(weights_of(ctx), self.max_bytes).run(block)
 
 
 class _Folder:
@@ -89,9 +88,12 @@ class _Folder:
         if isinstance(op, ConstantOp | WeightOp):
             self.remember(op, op.result)
             return False
-        if op.has_trait(IsTerminator) or not has_reference(op) or depends_on_sizes(op):
+        if op.has_trait(IsTerminator) or any(o not in self.known for o in op.operands):
             return False
-        if any(o not in self.known for o in op.operands) or not self.fits(op):
+        if isinstance(op, LoopOp) or not has_reference(op) or depends_on_sizes(op):
+            # A loop may go on for as long as it likes when it runs, but not now.
+            return False
+        if not self.fits(op):
             return False
         try:
             results = evaluate_op(op, [self.known[o] for o in op.operands])

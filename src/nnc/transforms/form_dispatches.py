@@ -26,8 +26,8 @@ whose neighbours along the last axis are apart in memory gets a copy, a pointwis
 dispatch of its own.
 
 On entry: ops of `decompose_nn.LEGAL_OPS`, windowed ops channels_last, padding explicit.
-On exit: outside of dispatches there are only constants, weights, dims, views, concat
-and constant pads; `verify-dispatched` checks that.
+On exit: outside of dispatches there are only constants, weights, dims, views, concat,
+constant pads, branches and loops; `verify-dispatched` checks that.
 """
 
 from __future__ import annotations
@@ -39,7 +39,6 @@ from typing import ClassVar
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.dialects.func import FuncOp
 from xdsl.ir import Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 
@@ -49,6 +48,7 @@ from nnc.dialects.nn.base import copy_location, location_of
 from nnc.transforms.dispatching.copies import copy_dispatch
 from nnc.transforms.dispatching.groups import Grouping
 from nnc.transforms.dispatching.regions import build_all
+from nnc.transforms.regions import program_blocks
 from nnc.transforms.worklist import erase_dead
 
 logger = logging.getLogger(__name__)
@@ -90,9 +90,8 @@ class FormDispatchesPass(ModulePass):
     name: ClassVar[str] = "form-dispatches"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        """Form the dispatches of every function."""
+        """Form the dispatches of every function, branch and loop."""
         _ = ctx
-        for func in op.ops:
-            if isinstance(func, FuncOp) and not func.is_declaration:
-                counts = form_dispatches(func.body.block)
-                logger.debug("form-dispatches: %s", dict(counts))
+        for block in program_blocks(op):
+            counts = form_dispatches(block)
+            logger.debug("form-dispatches: %s", dict(counts))

@@ -52,6 +52,7 @@ from nnc.dialects.nn.types import (
 from nnc.lowering import tiling
 from nnc.target import Target
 from nnc.target_record import record_target
+from nnc.transforms.regions import program_blocks
 from nnc.transforms.worklist import erase_dead
 
 
@@ -113,10 +114,8 @@ class PackWeightsPass(ModulePass):
 
         target = resolve_target(self.target)
         record_target(op, target)
-        for func in op.ops:
-            for region in func.regions:
-                for block in region.blocks:
-                    for dispatch in list(block.ops):
-                        if isinstance(dispatch, DispatchOp):
-                            pack_operand(dispatch, target)
-                    erase_dead(block)
+        for block in program_blocks(op):
+            for dispatch in list(block.ops):
+                if isinstance(dispatch, DispatchOp):
+                    pack_operand(dispatch, target)
+            erase_dead(block)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from xdsl.ir import Dialect
 
 from nnc.dialects.nn.attention import AttentionOp
+from nnc.dialects.nn.control import IfOp, LoopOp
 from nnc.dialects.nn.conv import ConvOp, ConvTransposeOp, PoolOp
 from nnc.dialects.nn.elementwise import ELEMENTWISE_OPS
 from nnc.dialects.nn.linear import MatmulOp, PackOp, UnpackOp
@@ -64,6 +65,8 @@ NN = Dialect(
         WeightOp,
         DimsOp,
         DispatchOp,
+        IfOp,
+        LoopOp,
         YieldOp,
     ],
     [ShapeAttr],

@@ -151,9 +151,12 @@ class DimsOp(NnOp):
         return [tensor_type(I64, [len(self.dims.dims)])]
 
 
+_YIELDING = ("nn.dispatch", "rt.dispatch", "nn.if", "nn.loop")
+
+
 @irdl_op_definition
 class YieldOp(IRDLOperation):
-    """Ends a dispatch: its operands are the results of the dispatch."""
+    """Ends a region: its operands are what the op around it gives."""
 
     name = "nn.yield"
 
@@ -169,8 +172,10 @@ class YieldOp(IRDLOperation):
     def verify_(self) -> None:
         # By name: the dispatches of the lower level are no concern of this dialect.
         parent = self.parent_op()
-        if parent is None or parent.name not in ("nn.dispatch", "rt.dispatch"):
-            raise VerifyException(f"{self.name}: only dispatches end in it")
+        if parent is None or parent.name not in _YIELDING:
+            raise VerifyException(
+                f"{self.name}: only dispatches, branches and loops end in it"
+            )
 
 
 @irdl_op_definition
@@ -236,7 +241,7 @@ class DispatchOp(IRDLOperation):
                 f"{self.name}: block arguments must have the types of the operands"
             )
         for op in self.block.ops:
-            if not op.name.startswith("nn.") or isinstance(op, DispatchOp):
+            if not op.name.startswith("nn.") or op.regions:
                 raise VerifyException(
                     f"{self.name}: the body holds single nn ops, not {op.name}"
                 )

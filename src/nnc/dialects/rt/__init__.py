@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xdsl.ir import Dialect
 
+from nnc.dialects.rt.control import EndOp, IfOp, LoopOp
 from nnc.dialects.rt.memory import AllocOp, ConstantOp, ViewOp, WeightOp
 from nnc.dialects.rt.program import AssertEqualOp, DispatchOp, LaunchOp
 from nnc.dialects.rt.types import BufferType
@@ -15,7 +16,10 @@ RT = Dialect(
         AssertEqualOp,
         ConstantOp,
         DispatchOp,
+        EndOp,
+        IfOp,
         LaunchOp,
+        LoopOp,
         ViewOp,
         WeightOp,
     ],
@@ -29,7 +33,10 @@ __all__ = [
     "BufferType",
     "ConstantOp",
     "DispatchOp",
+    "EndOp",
+    "IfOp",
     "LaunchOp",
+    "LoopOp",
     "ViewOp",
     "WeightOp",
 ]

@@ -25,10 +25,12 @@ from xdsl.interpreter import (
 )
 from xdsl.ir import Operation
 
-from nnc.dialects.nn.structure import DispatchOp
+from nnc.dialects.nn.control import IfOp, LoopOp
+from nnc.dialects.nn.structure import DispatchOp, YieldOp
 from nnc.errors import InternalError, NncError
 from nnc.interpreters.nn import (
     attention,
+    control,
     conv,
     elementwise,
     linear,
@@ -93,7 +95,10 @@ class NnFunctions(InterpreterFunctions):
 
 @register_impls
 class NnRegionFunctions(InterpreterFunctions):
-    """What runs a region: dispatches, and the function around everything."""
+    """What runs regions: dispatches, control flow, the function around everything."""
+
+    def __init__(self, environment: Environment) -> None:
+        self.environment = environment
 
     @impl(DispatchOp)
     def run_dispatch(
@@ -101,6 +106,20 @@ class NnRegionFunctions(InterpreterFunctions):
     ) -> PythonValues:
         """The values that the region yields."""
         return structure.run_block(op.block, operands, interpreter.run_op)
+
+    @impl(IfOp)
+    def run_if(
+        self, interpreter: Interpreter, op: IfOp, operands: PythonValues
+    ) -> PythonValues:
+        """The values that the region of the condition yields."""
+        return control.run_if(op, operands, interpreter.run_op)
+
+    @impl(LoopOp)
+    def run_loop(
+        self, interpreter: Interpreter, op: LoopOp, operands: PythonValues
+    ) -> PythonValues:
+        """The values after the last iteration."""
+        return control.run_loop(op, operands, interpreter.run_op, self.environment)
 
     @impl_callable(FuncOp)
     def call_function(
@@ -119,7 +138,7 @@ def interpreter_for(
     interpreter = Interpreter(module, listeners=tuple(listeners))
     for references in GROUPS.values():
         interpreter.register_implementations(NnFunctions(references, environment))
-    interpreter.register_implementations(NnRegionFunctions())
+    interpreter.register_implementations(NnRegionFunctions(environment))
     return interpreter
 
 
@@ -171,12 +190,19 @@ def evaluate_op(
         InternalError: the op has no reference implementation.
     """
     environment = Environment(symbols or {}, weights or WeightStore())
-    if isinstance(op, DispatchOp):
 
-        def run(inner: Operation, values: tuple[Array, ...]) -> Sequence[Array]:
-            return evaluate_op(inner, values, environment.symbols, environment.weights)
+    def run(inner: Operation, values: tuple[Array, ...]) -> Sequence[Array]:
+        return evaluate_op(inner, values, environment.symbols, environment.weights)
 
-        return list(structure.run_block(op.block, operands, run))
+    match op:
+        case DispatchOp():
+            return list(structure.run_block(op.block, operands, run))
+        case IfOp():
+            return list(control.run_if(op, operands, run))
+        case LoopOp():
+            return list(control.run_loop(op, operands, run, environment))
+        case _:
+            pass
     reference = _ALL.get(type(op))
     if reference is None:
         raise InternalError(f"{op.name} has no reference implementation")
@@ -185,4 +211,10 @@ def evaluate_op(
 
 def has_reference(op: Operation) -> bool:
     """Whether `evaluate_op` knows the op."""
-    return type(op) in _ALL or isinstance(op, DispatchOp)
+    if op.regions:
+        return isinstance(op, DispatchOp | IfOp | LoopOp) and all(
+            isinstance(inner, YieldOp) or has_reference(inner)
+            for region in op.regions
+            for inner in region.block.ops
+        )
+    return type(op) in _ALL

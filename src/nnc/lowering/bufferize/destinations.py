@@ -13,44 +13,77 @@ reads there before the result exists.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from xdsl.dialects.func import FuncOp, ReturnOp
-from xdsl.ir import Operation, OpResult, SSAValue
+from xdsl.ir import Block, Operation, OpResult, SSAValue
 
 from nnc.analysis.strides import contiguous_strides
 from nnc.dialects.nn import movement
 from nnc.dialects.nn.base import normalized_axis
+from nnc.dialects.nn.control import IfOp, LoopOp
 from nnc.dialects.nn.structure import DimsOp, DispatchOp
 from nnc.dialects.nn.types import dims_of, element_type_of
 from nnc.dialects.rt.types import BufferType
 from nnc.lowering.bufferize.in_place import LastUses, can_overwrite
+from nnc.lowering.bufferize.loops import carried_place, carried_root
 from nnc.lowering.bufferize.places import Place, Root, RootKind, operand_place
 from nnc.lowering.bufferize.strides import can_have_strides, result_strides
 from nnc.symbolic import Dim
+
+_MAKERS = (DispatchOp, DimsOp, movement.ConcatOp, movement.PadOp, IfOp, LoopOp)
+"""Ops that write their results somewhere."""
 
 Destinations = dict[SSAValue, Place]
 """The place of each value that the program produces, and of views made to fit one."""
 
 
+@dataclass(frozen=True)
+class Decisions:
+    """Where everything goes."""
+
+    places: Destinations = field(default_factory=dict[SSAValue, Place])
+    copies: dict[SSAValue, list[Place]] = field(
+        default_factory=dict[SSAValue, list[Place]]
+    )
+    """Further outputs that the dispatch which makes a value stores it to."""
+
+
 def decide_destinations(
-    function: FuncOp, outputs: Sequence[Root], last_uses: LastUses
-) -> Destinations:
-    """A place for the result of every op of `function` that produces one."""
-    destinations: Destinations = {}
-    terminator = function.body.block.last_op
-    assert isinstance(terminator, ReturnOp)
-    for value, root in zip(terminator.arguments, outputs, strict=True):
-        _try_place(value, Place.whole(root), destinations)
-    ops = list(function.body.block.ops)
+    block: Block, outputs: Sequence[Root], last_uses: LastUses
+) -> Decisions:
+    """A place for the result of every op of `block` that produces one."""
+    decisions = Decisions()
+    destinations = decisions.places
+    terminator = block.last_op
+    assert terminator is not None
+    for value, root in zip(terminator.operands, outputs, strict=True):
+        place = Place.whole(root)
+        if not _try_place(value, place, destinations) and _can_store_twice(
+            value, place, destinations
+        ):
+            decisions.copies.setdefault(value, []).append(place)
+    ops = list(block.ops)
     for position in reversed(range(len(ops))):
         _decide(ops[position], destinations)
         if isinstance(op := ops[position], DispatchOp):
             _pass_on(op, position, destinations, last_uses)
-    return destinations
+    return decisions
+
+
+def _can_store_twice(value: SSAValue, place: Place, destinations: Destinations) -> bool:
+    """Whether the dispatch that makes `value` for one output can fill another too."""
+    return (
+        isinstance(value, OpResult)
+        and isinstance(value.op, DispatchOp)
+        and value in destinations
+        and can_have_strides(value, place.strides)
+    )
 
 
 def _decide(op: Operation, destinations: Destinations) -> None:
-    if isinstance(op, DispatchOp | DimsOp | movement.ConcatOp | movement.PadOp):
+    if isinstance(op, LoopOp):
+        _decide_carried(op, destinations)
+    if isinstance(op, _MAKERS):
         for result in op.results:
             if result not in destinations:
                 destinations[result] = Place.whole(new_root(result))
@@ -63,6 +96,17 @@ def _decide(op: Operation, destinations: Destinations) -> None:
         place = destinations[op.result]
         place.root.is_shared = True
         _try_place(op.operand, pad_interior(op, place), destinations)
+
+
+def _decide_carried(op: LoopOp, destinations: Destinations) -> None:
+    """Buffers for the carried values; the initial ones are produced there."""
+    # Where a value lies after the loop is decided when it is known how to say it.
+    for value, result in zip(op.initial, op.res, strict=False):
+        place = carried_place(carried_root(result), 0)
+        destinations[result] = place
+        # The loop overwrites it: nobody else may read it.
+        if value.has_one_use():
+            _try_place(value, place, destinations)
 
 
 def _pass_on(
@@ -130,7 +174,9 @@ def _try_place(value: SSAValue, place: Place, destinations: Destinations) -> boo
     if not can_have_strides(value, place.strides):
         return False
     op = value.op
-    if isinstance(op, DispatchOp | DimsOp | movement.ConcatOp | movement.PadOp):
+    if isinstance(op, _MAKERS):
+        if isinstance(op, LoopOp) and value.index < len(op.initial):
+            return False
         destinations[value] = place
         return True
     before = operand_place(op, place)

@@ -32,7 +32,7 @@ class LastUses:
         for position in reversed(range(len(ops))):
             op = ops[position]
             is_view = type(op) in VIEW_OPS
-            if isinstance(op, ReturnOp):
+            if isinstance(op, ReturnOp | YieldOp):
                 position = self._end
             elif is_view:
                 position = self.of(op.results[0])

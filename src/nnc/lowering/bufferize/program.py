@@ -43,8 +43,16 @@ from xdsl.rewriter import InsertPoint
 from nnc.dialects import rt
 from nnc.dialects.nn import movement
 from nnc.dialects.nn.base import copy_location
-from nnc.dialects.nn.structure import ConstantOp, DimsOp, DispatchOp, WeightOp
-from nnc.dialects.nn.types import dims_of, element_type_of
+from nnc.dialects.nn.control import COUNT, FLAG, IfOp, LoopOp
+from nnc.dialects.nn.structure import (
+    ConstantOp,
+    DimsOp,
+    DispatchOp,
+    WeightOp,
+    YieldOp,
+)
+from nnc.dialects.nn.types import NnTensorType, dims_of, element_type_of
+from nnc.dialects.rt.types import buffer_type_of
 from nnc.errors import CompileError
 from nnc.lowering.bufferize import copies
 from nnc.lowering.bufferize.destinations import (
@@ -53,8 +61,15 @@ from nnc.lowering.bufferize.destinations import (
     pad_interior,
 )
 from nnc.lowering.bufferize.in_place import LastUses, operand_to_overwrite
+from nnc.lowering.bufferize.loops import (
+    carried_place,
+    final_iteration,
+    loop_numbers,
+    loop_symbols,
+    slice_place,
+)
 from nnc.lowering.bufferize.places import Place, Root, RootKind, view_place
-from nnc.lowering.bufferize.strides import can_read
+from nnc.lowering.bufferize.strides import can_read, is_readable
 from nnc.symbolic import Dim, dim_product
 
 OUTPUT: Final = "rt.output"
@@ -75,44 +90,41 @@ class BufferizePass(ModulePass):
 
 
 class _Program:
-    """The rewrite of one function: one walk over its ops, appending to a new body."""
+    """The rewrite of one function."""
 
     def __init__(self, function: FuncOp) -> None:
         self.function = function
-        self.ops = list(function.body.block.ops)
         block = function.body.block
-        terminator = self.ops[-1]
+        terminator = block.last_op
         assert isinstance(terminator, ReturnOp)
-        self.results = list(terminator.arguments)
+        self.result_count = len(terminator.arguments)
         inputs = [_contiguous(a) for a in block.args]
-        outputs = [_contiguous(v) for v in self.results]
+        outputs = [_contiguous(v) for v in terminator.arguments]
         self.block = Block(arg_types=[*inputs, *outputs])
-        self.builder = Builder(InsertPoint.at_end(self.block))
-        self.places: dict[SSAValue, Place] = {}
+        places: dict[SSAValue, Place] = {}
         for old, new, type_ in zip(block.args, self.block.args, inputs, strict=False):
             new.name_hint = old.name_hint
-            self.places[old] = Place.whole(Root(RootKind.READ_ONLY, type_, new))
-        self.outputs = [
+            places[old] = Place.whole(Root(RootKind.READ_ONLY, type_, new))
+        roots = [
             Root(RootKind.OUTPUT, type_, value)
             for type_, value in zip(
                 outputs, self.block.args[len(inputs) :], strict=True
             )
         ]
-        self.last_uses = LastUses(self.ops)
-        self.destinations = decide_destinations(function, self.outputs, self.last_uses)
+        loops = loop_numbers(list(function.walk()))
+        self.body = _Body(block, self.block, places, roots, loops)
 
     def rewrite(self) -> None:
         """Replace the function's body and type."""
-        for position, op in enumerate(self.ops):
-            self._emit(position, op)
-        self.builder.insert(ReturnOp())
+        self.body.rewrite()
+        self.block.add_op(ReturnOp())
         function = self.function
         arguments = list(function.arg_attrs or [])
         arguments += [DictionaryAttr({})] * (
             len(function.body.block.args) - len(arguments)
         )
         results = list(function.res_attrs or [])
-        results += [DictionaryAttr({})] * (len(self.results) - len(results))
+        results += [DictionaryAttr({})] * (self.result_count - len(results))
         old = function.detach_region(function.body)
         function.add_region(Region(self.block))
         function.properties["function_type"] = FunctionType.from_lists(
@@ -123,6 +135,33 @@ class _Program:
         )
         function.properties.pop("res_attrs", None)
         old.drop_all_references()
+
+
+class _Body:
+    """The rewrite of one block: one walk over its ops, appending to a new block."""
+
+    def __init__(
+        self,
+        source: Block,
+        target: Block,
+        places: dict[SSAValue, Place],
+        outputs: Sequence[Root],
+        loops: Mapping[LoopOp, int],
+    ) -> None:
+        """`places` are those of the block's arguments, `outputs` what it fills."""
+        self.ops = list(source.ops)
+        self.builder = Builder(InsertPoint.at_end(target))
+        self.places = places
+        self.outputs = outputs
+        self.loops = loops
+        self.last_uses = LastUses(self.ops)
+        decisions = decide_destinations(source, outputs, self.last_uses)
+        self.destinations, self.copies = decisions.places, decisions.copies
+
+    def rewrite(self) -> None:
+        """Emit what stands for each op."""
+        for position, op in enumerate(self.ops):
+            self._emit(position, op)
 
     # ---- one op
 
@@ -140,9 +179,15 @@ class _Program:
                 self._emit_concat(op)
             case movement.PadOp():
                 self._emit_pad(op)
-            case ReturnOp():
-                for value, root in zip(op.arguments, self.outputs, strict=True):
-                    self._move(op, value, Place.whole(root))
+            case IfOp():
+                self._emit_if(op)
+            case LoopOp():
+                self._emit_loop(op)
+            case ReturnOp() | YieldOp():
+                for value, root in zip(op.operands, self.outputs, strict=True):
+                    place = Place.whole(root)
+                    if place not in self.copies.get(value, ()):
+                        self._move(op, value, place)
             case _ if type(op) in movement.VIEW_OPS:
                 self._emit_view(op)
             case _:
@@ -160,7 +205,14 @@ class _Program:
         if taken is not None:
             results = [taken]
         self._check_sizes(op)
-        self._insert_dispatch(op, operands, results, op.detach_region(op.body))
+        outputs = list(results)
+        terminator = op.yield_op
+        for index, result in enumerate(op.res):
+            for place in self.copies.get(result, ()):
+                outputs.append(place)
+                value = terminator.arguments[index]
+                terminator.operands = [*terminator.operands, value]
+        self._insert_dispatch(op, operands, outputs, op.detach_region(op.body))
         self.places.update(zip(op.res, results, strict=True))
 
     def _emit_concat(self, op: movement.ConcatOp) -> None:
@@ -199,6 +251,117 @@ class _Program:
             assert dense is not None, "contiguous storage has every shape"
             place = dense
         self.places[result] = place
+
+    # ---- branches and loops
+
+    def _emit_if(self, op: IfOp) -> None:
+        condition = self._buffer(self._place(op.condition))
+        captured = [self._buffer(self._captured(op, v)) for v in op.arguments]
+        places = [self.destinations[r] for r in op.res]
+        results = [self._buffer(p) for p in places]
+        regions: list[Region] = []
+        for region in list(op.regions):
+            block = Block()
+            arguments = dict(zip(region.block.args, captured, strict=True))
+            self._emit_region(region.block, block, arguments, results)
+            regions.append(Region(block))
+        new = rt.IfOp(condition, *regions)
+        copy_location(op, new)
+        self.builder.insert(new)
+        self.places.update(zip(op.res, places, strict=True))
+
+    def _emit_loop(self, op: LoopOp) -> None:
+        index, ended = loop_symbols(self.loops[op])
+        iteration = Dim.symbol(index)
+        roots = [self.destinations[r].root for r in op.res[: len(op.initial)]]
+        for value, root in zip(op.initial, roots, strict=True):
+            self._move(op, value, carried_place(root, 0))
+        scanned = [self._captured(op, v, is_sliced=True) for v in op.scanned]
+        stacked = [self.destinations[r] for r in op.stacked]
+        # The memory has to be there before the loop.
+        for place in (*map(Place.whole, roots), *scanned, *stacked):
+            self._buffer(place)
+        arguments: dict[SSAValue, SSAValue] = {
+            argument: self._buffer(self._captured(op, value))
+            for argument, value in zip(op.inner(op.block), op.captured, strict=True)
+        }
+        count = self._scalar(op.count)
+        condition = self._scalar(op.condition)
+        following = None if op.next_condition is None else self._temporary(FLAG)
+        number: SSAValue | None = None
+        if op.iteration.first_use is not None:
+            number = arguments[op.iteration] = self._temporary(COUNT)
+        block = Block()
+
+        def view(place: Place) -> SSAValue:
+            source = self._buffer(Place.whole(place.root))
+            new = rt.ViewOp(source, place.type, place.offset)
+            block.add_op(new)
+            return new.result
+
+        for argument, root in zip(op.carried, roots, strict=True):
+            arguments[argument] = view(carried_place(root, iteration))
+        for argument, place in zip(op.slices, scanned, strict=True):
+            arguments[argument] = view(slice_place(place, iteration))
+        results = [] if following is None else [following]
+        results += [view(carried_place(r, iteration, is_next=True)) for r in roots]
+        results += [view(slice_place(place, iteration)) for place in stacked]
+        self._emit_region(op.block, block, arguments, results)
+        new = rt.LoopOp(
+            index,
+            ended,
+            Region(block),
+            trips=op.trip_dim,
+            count=count,
+            condition=condition,
+            next=following,
+            iteration=number,
+        )
+        copy_location(op, new)
+        self.builder.insert(new)
+        last = final_iteration(op, Dim.symbol(ended))
+        final = [carried_place(root, last) for root in roots]
+        self.places.update(zip(op.res, (*final, *stacked), strict=True))
+
+    def _emit_region(
+        self,
+        source: Block,
+        target: Block,
+        arguments: Mapping[SSAValue, SSAValue],
+        results: Sequence[SSAValue],
+    ) -> None:
+        """Rewrite a region's block, whose arguments and results have buffers."""
+        places: dict[SSAValue, Place] = {}
+        for argument, buffer in arguments.items():
+            root = Root(RootKind.READ_ONLY, buffer_type_of(buffer), buffer)
+            places[argument] = Place.whole(root)
+        outputs = [Root(RootKind.OUTPUT, buffer_type_of(b), b) for b in results]
+        _Body(source, target, places, outputs, self.loops).rewrite()
+        target.add_op(rt.EndOp())
+
+    def _captured(
+        self, op: IfOp | LoopOp, value: SSAValue, *, is_sliced: bool = False
+    ) -> Place:
+        """Where the regions of `op` can read `value` without copying it each time."""
+        place = self._place(value)
+        for region in op.regions:
+            if is_sliced:
+                assert isinstance(op, LoopOp)
+                inside = zip(op.scanned, op.slices, strict=True)
+            else:
+                inside = zip(op.captured, op.inner(region.block), strict=True)
+            strides = place.strides[1:] if is_sliced else place.strides
+            for outer, argument in inside:
+                if outer is value and not is_readable(argument, strides):
+                    return self._dense_copy(op, value)
+        return place
+
+    def _scalar(self, value: SSAValue | None) -> SSAValue | None:
+        return None if value is None else self._buffer(self._place(value))
+
+    def _temporary(self, type: NnTensorType) -> SSAValue:
+        buffer = rt.BufferType(type.get_element_type(), dims_of(type))
+        return self.builder.insert(rt.AllocOp(buffer)).result
 
     # ---- places and buffers
 

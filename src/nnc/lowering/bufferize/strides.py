@@ -16,6 +16,7 @@ from nnc.analysis.dispatches import reads_rows
 from nnc.analysis.strides import contiguous_strides
 from nnc.dialects.nn import attention, linear, movement
 from nnc.dialects.nn.base import ints
+from nnc.dialects.nn.control import IfOp, LoopOp
 from nnc.dialects.nn.structure import DispatchOp, YieldOp
 from nnc.dialects.nn.types import bit_width, dims_of, element_type_of
 from nnc.lowering.bufferize.places import view_strides
@@ -76,14 +77,14 @@ def can_have_strides(value: SSAValue, strides: Strides) -> bool:
         and (not _can_store(value.op.yield_op, value.index, strides))
     ):
         return False
-    return all(
-        _can_read(use.operation, use.index, value, strides) for use in value.uses
-    )
+    return is_readable(value, strides)
 
 
 def _can_read(user: Operation, index: int, value: SSAValue, strides: Strides) -> bool:
     if isinstance(user, DispatchOp):
         return can_read(user.block.args[index], strides)
+    if isinstance(user, IfOp | LoopOp):
+        return _can_read_inside(user, index, strides)
     if type(user) not in movement.VIEW_OPS:
         return True
     seen = _strides_through(user, value, strides)
@@ -91,6 +92,33 @@ def _can_read(user: Operation, index: int, value: SSAValue, strides: Strides) ->
         return False
     result = user.results[0]
     return all(_can_read(u.operation, u.index, result, seen) for u in result.uses)
+
+
+def _can_read_inside(user: IfOp | LoopOp, index: int, strides: Strides) -> bool:
+    """Whether the regions of `user` can read their operand `index` at `strides`."""
+    value = user.operands[index]
+    blocks = [region.block for region in user.regions]
+    arguments = [
+        argument
+        for block in blocks
+        for outer, argument in zip(user.captured, user.inner(block), strict=True)
+        if outer is value
+    ]
+    if isinstance(user, LoopOp) and value in user.scanned:
+        arguments += [
+            argument
+            for outer, argument in zip(user.scanned, user.slices, strict=True)
+            if outer is value
+        ]
+        strides = strides[1:]
+    return all(is_readable(argument, strides) for argument in arguments)
+
+
+def is_readable(value: SSAValue, strides: Strides) -> bool:
+    """Whether all readers of `value` can work on `strides` without a copy."""
+    return all(
+        _can_read(use.operation, use.index, value, strides) for use in value.uses
+    )
 
 
 def can_read(value: SSAValue, strides: Strides) -> bool:

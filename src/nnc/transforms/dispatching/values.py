@@ -5,6 +5,7 @@ from __future__ import annotations
 from xdsl.ir import Operation, OpResult, SSAValue
 
 from nnc.analysis.dispatches import CONSTANTS, ELEMENTWISE, VIEWS
+from nnc.dialects.nn.control import IfOp, LoopOp
 from nnc.dialects.nn.movement import (
     BroadcastOp,
     ConcatOp,
@@ -26,7 +27,7 @@ def is_top_level(op: Operation) -> bool:
     if isinstance(op, PadOp):
         return op.mode.data == "constant"
     return type(op) in VIEWS or isinstance(
-        op, ConstantOp | WeightOp | DimsOp | ConcatOp
+        op, ConstantOp | WeightOp | DimsOp | ConcatOp | IfOp | LoopOp
     )
 
 

@@ -67,6 +67,6 @@ func.func @dispatch_body(%x: tensor<2x3xf32>) {
 // -----
 
 func.func @yield_outside(%x: tensor<2x3xf32>) {
-  // CHECK: nn.yield: only dispatches end in it
+  // CHECK: nn.yield: only dispatches, branches and loops end in it
   nn.yield %x : tensor<2x3xf32>
 }

@@ -128,6 +128,48 @@ func.func @assert_counts() {
 // -----
 
 func.func @yield_outside() {
-  // CHECK: nn.yield: only dispatches end in it
+  // CHECK: nn.yield: only dispatches, branches and loops end in it
   "nn.yield"() : () -> ()
+}
+
+// -----
+
+func.func @if_condition(%b: !rt.buffer<f32, #nn.shape<4>, #nn.shape<1>>) {
+  // CHECK: rt.if: !rt.buffer<f32, #nn.shape<4>, #nn.shape<1>> should hold one i1
+  rt.if %b : !rt.buffer<f32, #nn.shape<4>, #nn.shape<1>> {
+    rt.end
+  } else {
+    rt.end
+  }
+  func.return
+}
+
+// -----
+
+func.func @loop_without_end() {
+  // CHECK: rt.loop: nothing ends the loop
+  rt.loop "i" ended "n" {
+    rt.end
+  }
+  func.return
+}
+
+// -----
+
+func.func @loop_without_next(%c: !rt.buffer<i1, #nn.shape<>, #nn.shape<>>) {
+  // CHECK: rt.loop: while and next go together
+  rt.loop "i" ended "n" while(%c : !rt.buffer<i1, #nn.shape<>, #nn.shape<>>) {
+    rt.end
+  }
+  func.return
+}
+
+// -----
+
+func.func @loop_bounds(%c: !rt.buffer<i64, #nn.shape<>, #nn.shape<>>) {
+  // CHECK: rt.loop: trips and count exclude each other
+  rt.loop "i" ended "n" trips <T> count(%c : !rt.buffer<i64, #nn.shape<>, #nn.shape<>>) {
+    rt.end
+  }
+  func.return
 }
