@@ -330,6 +330,10 @@ class Builder:
         """Bitwise exclusive or."""
         return self.binary(llvm.XOrOp, a, b)
 
+    def not_(self, a: SSAValue) -> SSAValue:
+        """Bitwise complement."""
+        return self.xor(a, self.constant(-1, a.type))
+
     def shl(self, a: SSAValue, bits: int) -> SSAValue:
         """Shift left by a constant."""
         return self.binary(llvm.ShlOp, a, self.constant(bits, a.type))

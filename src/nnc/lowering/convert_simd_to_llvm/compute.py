@@ -27,7 +27,7 @@ from nnc.dialects import llvmx, simd
 from nnc.dialects.simd import CmpPredicate, ReduceKind
 from nnc.dialects.simd.base import BinaryOp, UnaryOp
 from nnc.dialects.simd.types import bits_of, is_float, is_unsigned, is_vector, width_of
-from nnc.lowering.convert_simd_to_llvm import casts, libm, math, trigonometry
+from nnc.lowering.convert_simd_to_llvm import casts, math, powers, trigonometry
 from nnc.lowering.convert_simd_to_llvm.builder import (
     Builder,
     float_value,
@@ -400,7 +400,7 @@ def convert_pow(lw: KernelLowering, op: simd.PowOp) -> None:
     """Power."""
     b, x, y = lw.b, lw.value(op.lhs), lw.value(op.rhs)
     if is_float(op.lhs.type):
-        new = in_float(b, libm.power, op.lhs.type, x, y)
+        new = in_float(b, powers.power, op.lhs.type, x, y)
     else:
         new = integer_power(b, x, y, is_unsigned(op.lhs.type))
     lw.define(op.result, new)
@@ -409,7 +409,7 @@ def convert_pow(lw: KernelLowering, op: simd.PowOp) -> None:
 def convert_atan2(lw: KernelLowering, op: simd.Atan2Op) -> None:
     """Angle."""
     x, y = lw.value(op.lhs), lw.value(op.rhs)
-    lw.define(op.result, in_float(lw.b, libm.atan2, op.lhs.type, x, y))
+    lw.define(op.result, in_float(lw.b, trigonometry.atan2, op.lhs.type, x, y))
 
 
 def convert_fma(lw: KernelLowering, op: simd.FmaOp) -> None:
@@ -568,9 +568,9 @@ CONVERTERS: dict[type[Operation], Converter] = {
     simd.AsinOp: _float_unary(trigonometry.asin),
     simd.AcosOp: _float_unary(trigonometry.acos),
     simd.AtanOp: _float_unary(trigonometry.atan),
-    simd.AsinhOp: _float_unary(libm.unary("asinh")),
-    simd.AcoshOp: _float_unary(libm.unary("acosh")),
-    simd.AtanhOp: _float_unary(libm.unary("atanh")),
+    simd.AsinhOp: _float_unary(powers.asinh),
+    simd.AcoshOp: _float_unary(powers.acosh),
+    simd.AtanhOp: _float_unary(powers.atanh),
     simd.IsNanOp: convert_is_nan,
     simd.IsInfOp: convert_is_inf,
     simd.AddOp: _arithmetic(_fadd, llvm.AddOp),

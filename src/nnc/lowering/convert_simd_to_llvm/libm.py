@@ -6,8 +6,6 @@ LLVM splits a vector intrinsic into scalar library calls, so most of this is one
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from xdsl.ir import SSAValue
 
 from nnc.analysis.fallbacks import LIBRARY_INTRINSICS
@@ -29,22 +27,3 @@ def call(b: Builder, name: str, *args: SSAValue) -> SSAValue:
         scalars = [b.extract_lane(a, lane) for a in args]
         result = b.insert_lane(result, b.call(symbol, scalars, element), lane)
     return result
-
-
-def unary(name: str) -> Callable[[Builder, SSAValue], SSAValue]:
-    """The function `name` of one operand."""
-
-    def apply(b: Builder, x: SSAValue) -> SSAValue:
-        return call(b, name, x)
-
-    return apply
-
-
-def power(b: Builder, x: SSAValue, y: SSAValue) -> SSAValue:
-    """`x ** y`."""
-    return call(b, "pow", x, y)
-
-
-def atan2(b: Builder, y: SSAValue, x: SSAValue) -> SSAValue:
-    """The angle of (x, y)."""
-    return call(b, "atan2", y, x)

@@ -15,7 +15,7 @@ from typing import Final
 
 from xdsl.dialects import llvm
 from xdsl.dialects.builtin import IntegerType, f32, i32
-from xdsl.ir import SSAValue
+from xdsl.ir import Attribute, SSAValue
 
 from nnc.dialects.simd.types import bits_of, width_of
 from nnc.lowering.convert_simd_to_llvm import libm
@@ -35,22 +35,24 @@ ROUND_MAGIC_BITS: Final = 0x4B400000
 
 # (exp(r) - 1 - r) / r^2 on |r| <= ln(2) / 2
 _EXP: Final = (0.49999994, 0.166665211, 0.0416682661, 0.00836867746, 0.00138207339)
+# -exp(-r) on |r| <= ln(2) / 2, to 1e-7
+_MINUS_EXP_OF_MINUS: Final = (
+    *(-1.0, 1.0, -0.499991477, 0.166664571, -0.0418983139, 0.00837464631),
+)
 # (log(1 + f) - f + f^2 / 2) / f^3 on sqrt(1/2) <= 1 + f <= sqrt(2)
 _LOG: Final = (
     *(0.333333135, -0.250000089, 0.200020716, -0.166679889, 0.142203599),
     *(-0.124062397, 0.118835375, -0.116700247, 0.0674918965),
 )
-# (tanh(x) - x) / x^3 in x^2 on |x| <= 0.625
-_TANH: Final = (-0.333332807, 0.133314058, -0.0537365153, 0.0206281673, -0.00569229666)
-# erf(x) / x - 1 in x^2 on |x| <= 0.93
+# erf(x) / x - 1 in x^2 on |x| <= 0.75
 _ERF_SMALL: Final = (
-    *(0.128379166, -0.376126289, 0.112836257, -0.0268557332),
-    *(0.00519241532, -0.000804994896, 7.99765476e-05),
+    *(0.128379166, -0.3761262, 0.112833768),
+    *(-0.0268346239, 0.00511434581, -0.000674951356),
 )
-# -log(erfc(x)) / x - 1 on 0.93 <= x <= 3.95
+# -log(erfc(x)) / x - 1 on 0.75 <= x <= 3.95
 _ERF_LARGE: Final = (
-    *(0.128654212, 0.63512814, 0.106275111, -0.0237949174, 0.00365795824),
-    *(-0.000326607842, 1.16106276e-05),
+    *(0.128534898, 0.635647595, 0.105356552),
+    *(-0.022951616, 0.00323444861, -0.000216379369),
 )
 
 
@@ -66,12 +68,34 @@ def f32_or_libm(fn: MathFn) -> MathFn:
     return choose
 
 
-def polynomial(b: Builder, x: SSAValue, coefficients: Sequence[float]) -> SSAValue:
-    """`c[0] + c[1] * x + ...` by Horner's rule."""
-    result = b.constant(coefficients[-1], x.type)
-    for c in reversed(coefficients[:-1]):
-        result = b.fma(result, x, b.constant(c, x.type))
+def polynomial(
+    b: Builder, x: SSAValue, coefficients: Sequence[float | SSAValue]
+) -> SSAValue:
+    """
+    `c[0] + c[1] * x + ...` by Estrin's scheme.
+
+    What an elementwise loop waits for is latency: as many multiply-adds as Horner's
+    rule has, and a power or two, but a chain of half the length.
+    """
+    terms = [
+        b.constant(c, x.type) if isinstance(c, float | int) else c for c in coefficients
+    ]
+    power = x
+    while len(terms) > 3:
+        pairs = [
+            b.fma(v, power, u) for u, v in zip(terms[:-1:2], terms[1::2], strict=True)
+        ]
+        terms = pairs + terms[len(pairs) * 2 :]
+        power = b.fmul(power, power)
+    result = terms[-1]
+    for term in reversed(terms[:-1]):
+        result = b.fma(result, power, term)
     return result
+
+
+def _at_least(b: Builder, x: SSAValue, limit: float) -> SSAValue:
+    bound = b.constant(limit, x.type)
+    return b.select(b.fcmp("olt", x, bound), bound, x)
 
 
 def _at_most(b: Builder, x: SSAValue, limit: float) -> SSAValue:
@@ -108,7 +132,7 @@ def _exponent(b: Builder, shifted: SSAValue) -> SSAValue:
 
 def _expm1_reduced(b: Builder, r: SSAValue) -> SSAValue:
     """`e**r - 1` on |r| <= ln(2) / 2."""
-    return b.fma(b.fmul(r, r), polynomial(b, r, _EXP), r)
+    return b.fma(polynomial(b, r, _EXP), b.fmul(r, r), r)
 
 
 def _exp_reduced(b: Builder, r: SSAValue) -> SSAValue:
@@ -138,7 +162,11 @@ def _scale(b: Builder, p: SSAValue, n: SSAValue, shifted: SSAValue) -> SSAValue:
 @f32_or_libm
 def exp(b: Builder, x: SSAValue) -> SSAValue:
     """Reduce to |r| <= ln(2) / 2, polynomial, scale by a power of two."""
-    x = clamp(b, x, -104.0, 89.0)
+    return _exp_bounded(b, clamp(b, x, -104.0, 89.0))
+
+
+def _exp_bounded(b: Builder, x: SSAValue) -> SSAValue:
+    """exp of -104..89."""
     r, n, shifted = _reduce_by_ln2(b, x)
     return _scale(b, _exp_reduced(b, r), n, shifted)
 
@@ -154,10 +182,23 @@ def exp2(b: Builder, x: SSAValue) -> SSAValue:
     return _scale(b, _exp_reduced(b, r), n, shifted)
 
 
-def _exp_small_range(b: Builder, x: SSAValue) -> SSAValue:
-    """exp where the result is known to be a normal number."""
-    r, _, shifted = _reduce_by_ln2(b, x)
-    return b.fmul(_exp_reduced(b, r), _power_of_two(b, _exponent(b, shifted)))
+def _normal_power(b: Builder, shifted: SSAValue) -> SSAValue:
+    """`2**n` of n + ROUND_MAGIC, for n from -126 to 127."""
+    # The shift drops all of the magic number and leaves n where exponents are.
+    bits = b.bits(shifted)
+    one = b.constant(0x3F800000, bits.type)
+    return b.bitcast(b.add(b.shl(bits, 23), one), shifted.type)
+
+
+def exp2_of_f64(b: Builder, x: SSAValue, type: Attribute) -> SSAValue:
+    """exp2 of f64 numbers -152..129 as f32."""
+    magic = b.constant(ROUND_MAGIC, type)
+    shifted = b.fadd(b.cast(llvm.FPTruncOp, x, type), magic)
+    n = b.fsub(shifted, magic)
+    fraction = b.fsub(x, b.cast(llvm.FPExtOp, n, x.type))
+    scaled = b.fmul(fraction, b.constant(LN2, x.type))
+    r = b.cast(llvm.FPTruncOp, scaled, type)
+    return _scale(b, _exp_reduced(b, r), n, shifted)
 
 
 @f32_or_libm
@@ -174,17 +215,23 @@ def expm1(b: Builder, x: SSAValue) -> SSAValue:
     return b.select(tiny, x, result)
 
 
-@f32_or_libm
-def log(b: Builder, x: SSAValue) -> SSAValue:
-    """`x = 2^e * (1 + f)`; e * ln 2 + f is summed without losing its tail."""
-    zero, infinity = b.constant(0.0, x.type), b.constant(float("inf"), x.type)
+def mantissa_and_exponent(b: Builder, x: SSAValue) -> tuple[SSAValue, SSAValue]:
+    """m in sqrt(1/2)..sqrt(2) and e with `x = m * 2**e`, of finite x > 0."""
     is_denormal = b.fcmp("olt", x, b.constant(2.0**-126, x.type))
     normal = b.select(is_denormal, b.fmul(x, b.constant(2.0**23, x.type)), x)
+    zero = b.constant(0.0, x.type)
     lift = b.select(is_denormal, b.constant(-23.0, x.type), zero)
     bits = b.bits(normal)
     e = b.ashr(b.sub(bits, b.constant(0x3F3504F3, bits.type)), 23)
     mantissa = b.bitcast(b.sub(bits, b.shl(e, 23)), x.type)
-    exponent = b.fadd(b.cast(llvm.SIToFPOp, e, x.type), lift)
+    return mantissa, b.fadd(b.cast(llvm.SIToFPOp, e, x.type), lift)
+
+
+@f32_or_libm
+def log(b: Builder, x: SSAValue) -> SSAValue:
+    """`x = 2^e * (1 + f)`; e * ln 2 + f is summed without losing its tail."""
+    zero, infinity = b.constant(0.0, x.type), b.constant(float("inf"), x.type)
+    mantissa, exponent = mantissa_and_exponent(b, x)
     f = b.fsub(mantissa, b.constant(1.0, x.type))
     square = b.fmul(f, f)
     tail = b.fmul(b.fmul(square, f), polynomial(b, f, _LOG))
@@ -220,35 +267,58 @@ def log1p(b: Builder, x: SSAValue) -> SSAValue:
 
 @f32_or_libm
 def tanh(b: Builder, x: SSAValue) -> SSAValue:
-    """Odd polynomial below 0.625, `1 - 2 / (exp(2x) + 1)` above."""
-    a = b.fabs(x)
-    square = b.fmul(a, a)
-    small = b.fma(b.fmul(a, square), polynomial(b, square, _TANH), a)
-    one, two = b.constant(1.0, x.type), b.constant(2.0, x.type)
-    bounded = _at_most(b, a, 10.0)
-    e = _exp_small_range(b, b.fadd(bounded, bounded))
-    large = b.fsub(one, b.fdiv(two, b.fadd(e, one)))
-    is_small = b.fcmp("olt", a, b.constant(0.625, x.type))
-    return copysign(b, b.select(is_small, small, large), x)
+    """
+    `m / (m + 2)` with m = expm1(2|x|), which is accurate for small x too.
+
+    The argument is reduced by ln(2) / 2 and the polynomial of exp is one in twice of
+    what is left, so that nothing has to be doubled.
+    """
+    a = _at_most(b, b.fabs(x), 10.0)
+    magic = b.constant(ROUND_MAGIC, x.type)
+    shifted = b.fma(a, b.constant(2 * LOG2_E, x.type), magic)
+    n = b.fsub(shifted, magic)
+    # One step is enough: where n is large the result is 1 whatever the error.
+    r = b.fma(n, b.constant(-LN2 / 2, x.type), a)
+    rest = polynomial(b, r, [c * 4 * 2**k for k, c in enumerate(_EXP)])
+    p = b.fma(b.fmul(r, r), rest, b.fadd(r, r))
+    one = b.constant(1.0, x.type)
+    power = _normal_power(b, shifted)
+    m = b.fma(p, power, b.fsub(power, one))
+    return copysign(b, b.fdiv(m, b.fadd(m, b.constant(2.0, x.type))), x)
 
 
 @f32_or_libm
 def erf(b: Builder, x: SSAValue) -> SSAValue:
-    """Odd polynomial below 0.93, `1 - exp(polynomial)` above."""
-    a = b.fabs(x)
-    small = b.fma(polynomial(b, b.fmul(a, a), _ERF_SMALL), a, a)
-    bounded = _at_most(b, a, 4.0)
-    minus = b.fneg(bounded)
-    e = _exp_small_range(b, b.fma(polynomial(b, bounded, _ERF_LARGE), minus, minus))
-    large = b.fsub(b.constant(1.0, x.type), e)
-    is_small = b.fcmp("olt", a, b.constant(0.93, x.type))
-    return copysign(b, b.select(is_small, small, large), x)
+    """
+    `p` below 0.75 and `1 - exp(-p)` above, each with a polynomial p of its own.
+
+    Both have as many terms, so one evaluation with coefficients chosen lane by lane
+    serves them.
+    """
+    magnitude = b.fabs(x)
+    is_small = b.fcmp("olt", magnitude, b.constant(0.75, x.type))
+    a = _at_most(b, magnitude, 4.0)
+    argument = b.select(is_small, b.fmul(a, a), a)
+    coefficients = [
+        b.select(is_small, b.constant(small, x.type), b.constant(large, x.type))
+        for small, large in zip(_ERF_SMALL, _ERF_LARGE, strict=True)
+    ]
+    p = b.fma(polynomial(b, argument, coefficients), a, a)
+    magic = b.constant(ROUND_MAGIC, x.type)
+    shifted = b.fma(p, b.constant(-LOG2_E, x.type), magic)
+    # The larger n, the less what this one step leaves wrong weighs in `1 - e`.
+    r = b.fma(b.fsub(shifted, magic), b.constant(LN2, x.type), p)
+    minus_e = polynomial(b, r, _MINUS_EXP_OF_MINUS)
+    large = b.fma(minus_e, _normal_power(b, shifted), b.constant(1.0, x.type))
+    return copysign(b, b.select(is_small, p, large), x)
 
 
 def sigmoid(b: Builder, x: SSAValue) -> SSAValue:
     """`e / (1 + e)` or `1 / (1 + e)` with e = exp(-|x|), which never overflows."""
     one = b.constant(1.0, x.type)
-    e = exp(b, b.fneg(b.fabs(x)))
+    minus = b.fneg(b.fabs(x))
+    is_double = bits_of(x.type) == 64
+    e = exp(b, minus) if is_double else _exp_bounded(b, _at_least(b, minus, -104.0))
     negative = b.fcmp("olt", x, b.constant(0.0, x.type))
     return b.fdiv(b.select(negative, e, one), b.fadd(e, one))
 

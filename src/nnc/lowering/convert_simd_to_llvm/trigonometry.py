@@ -12,7 +12,7 @@ from xdsl.dialects import llvm
 from xdsl.dialects.builtin import f64, i1, i32
 from xdsl.ir import SSAValue
 
-from nnc.dialects.simd.types import is_vector
+from nnc.dialects.simd.types import bits_of, is_vector
 from nnc.lowering.convert_simd_to_llvm import libm
 from nnc.lowering.convert_simd_to_llvm.builder import Builder, like
 from nnc.lowering.convert_simd_to_llvm.math import copysign, f32_or_libm, polynomial
@@ -159,3 +159,28 @@ def atan(b: Builder, x: SSAValue) -> SSAValue:
     high, low = b.constant(_PI_2_HIGH, x.type), b.constant(_PI_2_LOW, x.type)
     large = b.fsub(high, b.fsub(p, low))
     return copysign(b, b.select(is_large, large, p), x)
+
+
+def atan2(b: Builder, y: SSAValue, x: SSAValue) -> SSAValue:
+    """The angle of (x, y): atan of smaller over larger, turned to its octant."""
+    if bits_of(x.type) == 64:
+        return libm.call(b, "atan2", y, x)
+    along, across = b.fabs(x), b.fabs(y)
+    is_steep = b.fcmp("ogt", across, along)
+    smaller = b.select(is_steep, along, across)
+    larger = b.select(is_steep, across, along)
+    t = b.fdiv(smaller, larger)
+    # Equal ones, also two zeros or infinities, have no quotient to take.
+    zero, one = b.constant(0.0, x.type), b.constant(1.0, x.type)
+    diagonal = b.select(b.fcmp("oeq", larger, zero), zero, one)
+    t = b.select(b.fcmp("oeq", smaller, larger), diagonal, t)
+    square = b.fmul(t, t)
+    p = b.fma(b.fmul(t, square), polynomial(b, square, _ATAN), t)
+    high, low = b.constant(_PI_2_HIGH, x.type), b.constant(_PI_2_LOW, x.type)
+    p = b.select(is_steep, b.fsub(high, b.fsub(p, low)), p)
+    bits = b.bits(x)
+    is_left = b.icmp("slt", bits, b.constant(0, bits.type))
+    mirrored = b.fsub(b.fadd(high, high), b.fsub(p, b.fadd(low, low)))
+    p = b.select(is_left, mirrored, p)
+    is_nan = b.fcmp("uno", x, y)
+    return b.select(is_nan, b.fadd(x, y), copysign(b, p, y))
