@@ -338,10 +338,11 @@ def _analyze_anchored(
         for op in prologue:
             shape = dims_of(anchor.operands[0])
             _check_on_shape(op, [shape], set(), allow_chain=True)
-    shapes = [dims]
+    casts = [
+        o for o in epilogue if isinstance(o, movement.DimCastOp) and o in dependent
+    ]
+    shapes = [dims, *(dims_of(op.result) for op in casts)]
     for op in epilogue:
-        if isinstance(op, movement.DimCastOp) and op in dependent:
-            shapes.append(dims_of(op.result))
         _check_on_shape(op, shapes, dependent, allow_chain=False)
     for yielded in yields:
         _check_yield(yielded, shapes, kind)

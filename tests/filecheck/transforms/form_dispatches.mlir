@@ -170,3 +170,66 @@ func.func @sizes_go_inside(%x: tensor<?x3xf32, #nn.shape<N, 3>>) -> tensor<1x3xf
   %5 = nn.div %0, %4 : (tensor<1x3xf32>, tensor<1x3xf32>) -> tensor<1x3xf32>
   func.return %5 : tensor<1x3xf32>
 }
+
+// Equal dims of two names: the epilogue goes on behind the cast.
+// CHECK-LABEL: func.func @epilogue_goes_on_behind_dim_cast
+// CHECK-COUNT-1: nn.dispatch
+// CHECK:         nn.matmul
+// CHECK-NEXT:    nn.relu
+// CHECK-NEXT:    nn.dim_cast
+// CHECK-NEXT:    nn.add
+// CHECK-NEXT:    nn.yield
+// CHECK-NOT:     nn.dispatch
+// CHECK:         func.return
+func.func @epilogue_goes_on_behind_dim_cast(%x: tensor<?x8xf32, #nn.shape<N, 8>>, %w: tensor<8x2xf32>, %r: tensor<?x2xf32, #nn.shape<M, 2>>) -> tensor<?x2xf32, #nn.shape<M, 2>> {
+  %0 = nn.matmul %x, %w : (tensor<?x8xf32, #nn.shape<N, 8>>, tensor<8x2xf32>) -> tensor<?x2xf32, #nn.shape<N, 2>>
+  %1 = nn.relu %0 : (tensor<?x2xf32, #nn.shape<N, 2>>) -> tensor<?x2xf32, #nn.shape<N, 2>>
+  %2 = nn.dim_cast %1 : (tensor<?x2xf32, #nn.shape<N, 2>>) -> tensor<?x2xf32, #nn.shape<M, 2>>
+  %3 = nn.add %2, %r : (tensor<?x2xf32, #nn.shape<M, 2>>, tensor<?x2xf32, #nn.shape<M, 2>>) -> tensor<?x2xf32, #nn.shape<M, 2>>
+  func.return %3 : tensor<?x2xf32, #nn.shape<M, 2>>
+}
+
+// What is computed for both names meets in one dispatch.
+// CHECK-LABEL: func.func @pointwise_groups_merge_through_dim_cast
+// CHECK-COUNT-1: nn.dispatch
+// CHECK:         nn.resize
+// CHECK:         nn.dim_cast
+// CHECK:         nn.add
+// CHECK-NEXT:    nn.yield
+// CHECK-NOT:     nn.dispatch
+// CHECK:         func.return
+func.func @pointwise_groups_merge_through_dim_cast(%x: tensor<1x?x4xf32, #nn.shape<1, N, 4>>, %y: tensor<1x?x4xf32, #nn.shape<1, M, 4>>) -> tensor<1x?x4xf32, #nn.shape<1, M, 4>> {
+  %0 = nn.neg %y : (tensor<1x?x4xf32, #nn.shape<1, M, 4>>) -> tensor<1x?x4xf32, #nn.shape<1, M, 4>>
+  %1 = nn.resize %x {scales = array<f64: 1.0, 2.0, 1.0>, mode = "nearest", coordinate_mode = "asymmetric", nearest_mode = "floor"} : (tensor<1x?x4xf32, #nn.shape<1, N, 4>>) -> tensor<1x?x4xf32, #nn.shape<1, N * 2, 4>>
+  %2 = nn.dim_cast %1 : (tensor<1x?x4xf32, #nn.shape<1, N * 2, 4>>) -> tensor<1x?x4xf32, #nn.shape<1, M, 4>>
+  %3 = nn.add %0, %2 : (tensor<1x?x4xf32, #nn.shape<1, M, 4>>, tensor<1x?x4xf32, #nn.shape<1, M, 4>>) -> tensor<1x?x4xf32, #nn.shape<1, M, 4>>
+  func.return %3 : tensor<1x?x4xf32, #nn.shape<1, M, 4>>
+}
+
+// A row program has one name for its rows.
+// CHECK-LABEL: func.func @row_program_ends_at_dim_cast
+// CHECK:         nn.dispatch
+// CHECK:         nn.reduce
+// CHECK:         nn.dispatch
+// CHECK:         nn.dim_cast
+// CHECK:         nn.add
+func.func @row_program_ends_at_dim_cast(%x: tensor<?x8xf32, #nn.shape<N, 8>>, %r: tensor<?x1xf32, #nn.shape<M, 1>>) -> tensor<?x1xf32, #nn.shape<M, 1>> {
+  %0 = nn.reduce %x {kind = "sum", axes = array<i64: 1>, keep_dims = true} : (tensor<?x8xf32, #nn.shape<N, 8>>) -> tensor<?x1xf32, #nn.shape<N, 1>>
+  %1 = nn.dim_cast %0 : (tensor<?x1xf32, #nn.shape<N, 1>>) -> tensor<?x1xf32, #nn.shape<M, 1>>
+  %2 = nn.add %1, %r : (tensor<?x1xf32, #nn.shape<M, 1>>, tensor<?x1xf32, #nn.shape<M, 1>>) -> tensor<?x1xf32, #nn.shape<M, 1>>
+  func.return %2 : tensor<?x1xf32, #nn.shape<M, 1>>
+}
+
+// The sum over N is of a value named by M before: it is a dispatch of its own.
+// CHECK-LABEL: func.func @row_program_starts_behind_dim_cast
+// CHECK:         nn.dispatch
+// CHECK:         nn.dim_cast
+// CHECK:         nn.dispatch
+// CHECK:         nn.reduce
+func.func @row_program_starts_behind_dim_cast(%x: tensor<?x8xf32, #nn.shape<N, 8>>, %r: tensor<?x8xf32, #nn.shape<M, 8>>) -> tensor<?x1xf32, #nn.shape<M, 1>> {
+  %0 = nn.exp %x : (tensor<?x8xf32, #nn.shape<N, 8>>) -> tensor<?x8xf32, #nn.shape<N, 8>>
+  %1 = nn.dim_cast %0 : (tensor<?x8xf32, #nn.shape<N, 8>>) -> tensor<?x8xf32, #nn.shape<M, 8>>
+  %2 = nn.add %1, %r : (tensor<?x8xf32, #nn.shape<M, 8>>, tensor<?x8xf32, #nn.shape<M, 8>>) -> tensor<?x8xf32, #nn.shape<M, 8>>
+  %3 = nn.reduce %2 {kind = "sum", axes = array<i64: 1>, keep_dims = true} : (tensor<?x8xf32, #nn.shape<M, 8>>) -> tensor<?x1xf32, #nn.shape<M, 1>>
+  func.return %3 : tensor<?x1xf32, #nn.shape<M, 1>>
+}

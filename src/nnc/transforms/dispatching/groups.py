@@ -66,6 +66,8 @@ class Group:
     """Of a row program."""
     is_elementwise: bool = True
     """Whether all ops (but the reductions) are elementwise."""
+    names: set[Dims] = field(default_factory=set[Dims])
+    """Other expressions for `dims`, which `nn.dim_cast` ops between members state."""
 
     @property
     def is_prologue(self) -> bool:
@@ -75,7 +77,9 @@ class Group:
     @property
     def shapes(self) -> tuple[Dims, ...]:
         """The shapes that members may have."""
-        return (self.dims, self.reduced) if self.reduced else (self.dims,)
+        if self.reduced:
+            return self.dims, self.reduced
+        return self.dims, *self.names
 
 
 def feeds_only_reductions(op: Operation, depth: int = 4) -> bool:
@@ -90,6 +94,15 @@ def feeds_only_reductions(op: Operation, depth: int = 4) -> bool:
         )
         for user in users
     )
+
+
+def _uncast(op: Operation) -> Iterable[tuple[SSAValue, SSAValue]]:
+    """Each operand of `op`, and what it is before any renaming of dims."""
+    for operand in op.operands:
+        value = operand
+        while isinstance(value, OpResult) and isinstance(value.op, DimCastOp):
+            value = value.op.operands[0]
+        yield operand, value
 
 
 @dataclass
@@ -200,6 +213,7 @@ class Grouping:
             reason = self.why_not(op, group)
             if reason is None:
                 self.join(op, group)
+                self._note_names(op, group)
                 for other in groups:
                     if other is not group:
                         self.try_merge(other, group)
@@ -237,7 +251,7 @@ class Grouping:
         dims = dims_of(op.results[0])
         if group.kind is DispatchKind.ATTENTION:
             return "nothing follows attention in its dispatch"
-        if dims not in group.shapes:
+        if dims not in group.shapes and not self._is_renamed(op, group):
             return "its shape is another one"
         if len(group.ops) >= MAX_OPS:
             return "the dispatch is large enough"
@@ -246,6 +260,24 @@ class Grouping:
             if reason is not None:
                 return reason
         return None
+
+    def _is_renamed(self, op: Operation, group: Group) -> bool:
+        """Whether `op` reads a member under other names of its dims."""
+        return not group.reduced and any(
+            value is not operand
+            and isinstance(value, OpResult)
+            and self.group_of.get(value.op) is group
+            and dims_of(value) in group.shapes
+            for operand, value in _uncast(op)
+        )
+
+    def _note_names(self, op: Operation, group: Group) -> None:
+        """Take down the names of dims that `op`, a new member, knows."""
+        if group.reduced:
+            return
+        group.names.add(dims_of(op.results[0]))
+        if group.kind is DispatchKind.POINTWISE:
+            group.names.update(dims_of(value) for _, value in _uncast(op))
 
     def why_not_operand(
         self, operand: SSAValue, group: Group, dims: Dims
@@ -319,16 +351,20 @@ class Grouping:
             return False
         if group.kind is DispatchKind.ROWS:
             return group.axes == tuple(axes)
-        return group.is_prologue
+        return group.is_prologue and group.names <= {group.dims}
 
     # ---- merging
 
     def try_merge(self, small: Group, into: Group) -> None:
         """Merge a pointwise group into the one that reads it, where that is fine."""
+        shapes = set(small.shapes)
         is_fitting = (
             small.kind is DispatchKind.POINTWISE
-            and (small.is_elementwise or into.kind is DispatchKind.POINTWISE)
-            and small.dims in into.shapes
+            and (
+                not shapes.isdisjoint(into.shapes)
+                if into.kind is DispatchKind.POINTWISE
+                else small.is_elementwise and shapes <= set(into.shapes)
+            )
             and len(small.ops) + len(into.ops) <= MAX_OPS
         )
         if not is_fitting or self._is_between(small.unit, into.unit):
@@ -345,6 +381,8 @@ class Grouping:
             return
         into.ops = sorted([*small.ops, *into.ops], key=self._position)
         into.is_elementwise = into.is_elementwise and small.is_elementwise
+        if not into.reduced:
+            into.names |= shapes
         for op in small.ops:
             self.group_of[op] = into
         bit = 1 << into.unit
