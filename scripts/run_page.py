@@ -199,6 +199,9 @@ def run_page(page: Path, folder: Path) -> list[Path]:
         **os.environ,
         "PATH": os.pathsep.join(paths),
         "PYTHONPATH": os.pathsep.join(search_path),
+        # A page sees the cache as a reader does for the first time.
+        "NNC_CACHE": "1",
+        "NNC_CACHE_DIR": str(folder / ".nnc-cache"),
         "COLUMNS": "100",
         "NO_COLOR": "1",
         "TERM": "dumb",

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from nnc.backend.cross import why_it_cannot_run
 from nnc.backend.host import resolve_target
+
+# Tests compile anew, and leave the user's cache alone; those of the cache say so.
+os.environ["NNC_CACHE"] = "0"
 
 
 @pytest.hookimpl(tryfirst=True)

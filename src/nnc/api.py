@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from nnc.backend.host import check_runs_here, resolve_target
+from nnc.cache.request import Request
 from nnc.errors import CompileError, LoadError
 from nnc.loading import bind
 from nnc.options import (
@@ -20,7 +21,7 @@ from nnc.options import (
     threads_for,
 )
 from nnc.runtime.executor import CompiledModel
-from nnc.runtime.saved import read_model
+from nnc.runtime.saved import read_model, write_model
 from nnc.target import Target
 
 # The compiler is imported where it is needed: what is saved or cached loads without.
@@ -54,10 +55,12 @@ def compile(
     what is left of it).
     `num_threads` is how many threads one run may use, the caller's included; without
     it, as many as the cores that this process is allowed. Results do not depend on it.
-    `num_threads` is how many threads one run may use, the caller's included; without
-    it, as many as the cores that this process is allowed. Results do not depend on it.
     `on_pass` is called before each phase, for a progress bar. The remaining options
     accept only their defaults in this release.
+
+    With `cache`, a model that was compiled before comes from the cache on disk, if it
+    is a file, bytes or a proto. Everything that decides about the code has to be the
+    same: the model's bytes, the options, this CPU, nnc itself. `exe.info.cache` tells.
 
     The result may be called from several threads at once. Close it, or drop it, to free
     the code; weights are shared with the model where possible and must not change.
@@ -88,12 +91,16 @@ def compile(
     check_on_pass(on_pass)
     resolved = resolve_target(target)
     check_runs_here(resolved)
+    request = Request.of(model, options, resolved)
+    cached = request.load(on_pass)
+    if cached is not None:
+        return cached
     from nnc.build import Build, collector_paused
 
     build = Build.of(options, resolved, on_pass)
     with collector_paused():
-        compiled = build.compile(model)
-    compiled.set_phases(build.phases)
+        compiled, saved = build.compile(model)
+    compiled.set_cache(request.store(saved, build.external_files))
     return compiled
 
 
@@ -146,6 +153,31 @@ def load(
         reason = error.strerror or str(error)
         raise LoadError(f"cannot open '{path}': {reason}") from error
     return bind(saved, started, threads)
+
+
+def compile_to_file(
+    model: object,
+    path: str | os.PathLike[str],
+    *,
+    target: str | Target = "native",
+    input_shapes: InputShapes | None = None,
+    on_pass: OnPass | None = None,
+) -> None:
+    """
+    Write what `CompiledModel.save` would, for any target: nothing is loaded or run.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    options = CompileOptions(target=target, input_shapes=input_shapes)
+    options.check()
+    check_on_pass(on_pass)
+    from nnc.build import Build, collector_paused
+
+    build = Build.of(options, resolve_target(target), on_pass)
+    with collector_paused():
+        saved = build.make(model)
+    write_model(Path(path), saved, durable=True)
 
 
 def emit(

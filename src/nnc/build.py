@@ -15,9 +15,10 @@ from nnc import pipelines
 from nnc.analysis.fallbacks import find_fallbacks
 from nnc.backend.emit_llvm import emit_llvm
 from nnc.backend.host import name_of_target, other_features
-from nnc.backend.jit import LoadedCode, emit_assembly, emit_object
+from nnc.backend.jit import emit_assembly, emit_object
 from nnc.dialects.nn.structure import DispatchOp
 from nnc.errors import CompileError
+from nnc.loading import link
 from nnc.lowering.convert_rt_to_llvm import PLAN
 from nnc.module import Module, make_pass, new_context, run_pass, verify
 from nnc.options import (
@@ -31,7 +32,7 @@ from nnc.options import (
 from nnc.runtime.artifact import Plan
 from nnc.runtime.executor import CompiledModel, kernel_infos
 from nnc.runtime.info import Info, PhaseInfo
-from nnc.runtime.saved import MachineCode
+from nnc.runtime.saved import MachineCode, SavedModel
 from nnc.target import Target
 from nnc.target_record import TARGET, check_target
 
@@ -139,6 +140,8 @@ class Build:
     on_pass: OnPass | None
     phases: list[PhaseInfo] = field(default_factory=list[PhaseInfo])
     total: int = 0
+    external_files: tuple[str, ...] = ()
+    """Files beside the model that were read."""
 
     @staticmethod
     def of(
@@ -173,6 +176,7 @@ class Build:
                 if self.options.pipeline is None:
                     _check_not_lowered(module.ir)
                 module = Module(module.ir.clone(), module.context.clone())
+            self.external_files = module.context.external_files
             verify(module, "import")
         for stage, spec in steps:
             with self.phase(stage, spec.name):
@@ -180,26 +184,33 @@ class Build:
         check_target(module.ir, self.target)
         return module
 
-    def compile(self, model: object) -> CompiledModel:
-        """The model, loaded into this process."""
+    def make(self, model: object) -> SavedModel:
+        """Everything of the compiled model; nothing is loaded."""
         module = self.lower(model)
         with self.phase("llvm", "code generation"):
             data = emit_object(emit_llvm(module.ir, self.target), self.target)
-        with self.phase("llvm", "loading"):
             plan = plan_of(module.ir)
-            info = Info(
-                target=str(self.target),
-                kernels=kernel_infos(plan),
-                weight_bytes=sum(w.nbytes for w in plan.weights),
-                code_bytes=len(data),
-                fallbacks=find_fallbacks(module.ir, plan),
-                code_generations=1,
-            )
-            named = {w.name for w in plan.weights}
-            arrays = {n: module.weights[n] for n in module.weights if n in named}
-            code = MachineCode(data, self.target, other_features(self.target))
-            threads = threads_for(self.options.num_threads)
-            return CompiledModel(plan, arrays, LoadedCode(data), info, code, threads)
+        info = Info(
+            target=str(self.target),
+            kernels=kernel_infos(plan),
+            weight_bytes=sum(w.nbytes for w in plan.weights),
+            code_bytes=len(data),
+            phases=tuple(self.phases),
+            fallbacks=find_fallbacks(module.ir, plan),
+            code_generations=1,
+        )
+        named = {w.name for w in plan.weights}
+        arrays = {n: module.weights[n] for n in module.weights if n in named}
+        code = MachineCode(data, self.target, other_features(self.target))
+        return SavedModel(plan, arrays, code, info)
+
+    def compile(self, model: object) -> tuple[CompiledModel, SavedModel]:
+        """The model, loaded into this process, and what it was loaded from."""
+        saved = self.make(model)
+        with self.phase("llvm", "loading"):
+            compiled = link(saved, threads_for(self.options.num_threads))
+        compiled.set_phases(self.phases)
+        return compiled, saved
 
     def emit(self, model: object, kind: OutputKind) -> bytes:
         """The code of the model, as a file of that kind."""

@@ -14,6 +14,8 @@ class NncContext(Context):
     """A context whose passes can read and add weight resources."""
 
     weights: WeightStore = field(default_factory=WeightStore)
+    external_files: tuple[str, ...] = ()
+    """Files beside the imported model that its weights came from."""
 
     def clone(self) -> NncContext:
         """A copy; the clone's new weights do not show in the original."""
@@ -21,6 +23,7 @@ class NncContext(Context):
         return NncContext(
             **{name: value for name, value in vars(base).items()},
             weights=self.weights.copy(),
+            external_files=self.external_files,
         )
 
 

@@ -91,7 +91,11 @@ class Cancelled(RunError):
 
 
 class CacheError(NncError):
-    """A cache entry is unusable; logged and rebuilt, not raised to users."""
+    """The cache cannot be used as asked; `nnc.compile` warns and goes on without."""
+
+
+class CacheWarning(UserWarning):
+    """The cache of compiled models could not be read or written; nothing is wrong."""
 
 
 class InternalError(NncError):

@@ -12,19 +12,26 @@ from nnc.runtime.info import PhaseInfo
 from nnc.runtime.saved import SavedModel
 
 
+def link(saved: SavedModel, num_threads: int) -> CompiledModel:
+    """The model, its code linked into this process, which can run it."""
+    code = saved.code
+    loaded = LoadedCode(code.data)
+    return CompiledModel(
+        saved.plan, saved.weights, loaded, saved.info, code, num_threads
+    )
+
+
 def bind(saved: SavedModel, started: float, num_threads: int) -> CompiledModel:
     """
-    The model, its code linked into this process.
+    The model of a file, ready to run.
 
     `started` is when the loading began (`time.perf_counter`).
 
     Raises:
         TargetError: this CPU cannot run the code; names what is missing.
     """
-    code = saved.code
-    check_code_runs_here(code.target, code.cpu_features)
-    info = replace(saved.info, code_generations=0, phases=())
-    loaded = LoadedCode(code.data)
-    model = CompiledModel(saved.plan, saved.weights, loaded, info, code, num_threads)
+    check_code_runs_here(saved.code.target, saved.code.cpu_features)
+    info = replace(saved.info, code_generations=0)
+    model = link(replace(saved, info=info), num_threads)
     model.set_phases([PhaseInfo("load", "loading", time.perf_counter() - started)])
     return model

@@ -25,6 +25,8 @@ config.environment["PATH"] = os.pathsep.join(
 if "PYTHONPATH" in os.environ:
     config.environment["PYTHONPATH"] = os.environ["PYTHONPATH"]
 
+config.environment["NNC_CACHE"] = "0"
+
 # A file that prints, reads and prints again, in custom or in generic form.
 config.substitutions.append(
     (

@@ -16,7 +16,7 @@ import threading
 import weakref
 from functools import cache
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 import llvmlite.binding as llvm
 
@@ -36,6 +36,13 @@ def codegen_count() -> int:
 def live_engines() -> int:
     """How many pieces of loaded code are not closed yet."""
     return _live_engines
+
+
+def llvm_version() -> str:
+    """The version of LLVM."""
+    return ".".join(
+        f"{part}" for part in cast("tuple[int, ...]", llvm.llvm_version_info)
+    )
 
 
 @cache

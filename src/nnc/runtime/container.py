@@ -175,9 +175,9 @@ def _replacing(path: Path, durable: bool, mode: int) -> Generator[BinaryIO]:
 class Container:
     """An open file of sections; every read of one compares its checksum."""
 
-    def __init__(self, path: Path, kind: str) -> None:
+    def __init__(self, path: Path, kind: str | None = None) -> None:
         """
-        Open a file and check its header.
+        Open a file and check its header; without a kind, it may be of any.
 
         Raises:
             LoadError: it is no such file, or damaged.
@@ -198,7 +198,7 @@ class Container:
             self.close()
             raise
 
-    def _read_header(self, kind: str) -> _Header:
+    def _read_header(self, kind: str | None) -> _Header:
         if not stat.S_ISREG(self.status.st_mode):
             raise self._damaged("it is no regular file")
         prelude = os.read(self._file, _PRELUDE.size)
@@ -301,10 +301,10 @@ class Container:
         self.close()
 
 
-def _parsed(body: bytes, kind: str, size: int) -> _Header:
+def _parsed(body: bytes, kind: str | None, size: int) -> _Header:
     """The header in these bytes of a file of that kind and size."""
     header = decode(_Header, json.loads(body))
-    if header.kind != kind:
+    if kind is not None and header.kind != kind:
         raise ValueError(f"it holds '{header.kind}', not '{kind}'")
     for place in header.sections:
         if not 0 <= place.offset <= place.end <= size or place.offset % _PAGE:

@@ -9,7 +9,8 @@ decides what the code in it does.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -97,17 +98,25 @@ def write_model(
     )
 
 
-def read_model(path: Path, facts: Mapping[str, str] | None = None) -> SavedModel:
+def read_model(
+    path: Path,
+    *,
+    facts: Mapping[str, str] | None = None,
+    check: Callable[[os.stat_result], None] | None = None,
+) -> SavedModel:
     """
     The compiled model of a file; its weights are mapped, not read.
 
-    `facts` are those that the file has to state.
+    `facts` are those that the file has to state; `check` looks at what the system says
+    about the open file, and raises if that will not do.
 
     Raises:
         LoadError: the file is damaged, no compiled model, or of another release.
         OSError: there is no such file, or it cannot be read.
     """
     with Container(path, KIND) as file:
+        if check is not None:
+            check(file.status)
         if file.facts.get("release") != release():
             raise LoadError(
                 f"'{path}' was written by another release of nnc: compile the model "

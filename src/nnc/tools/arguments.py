@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nnc.errors import InputError
 from nnc.tools.console import pass_progress
 from nnc.tools.inputs import parse_shapes
 
@@ -15,7 +16,11 @@ if TYPE_CHECKING:
 
 Model = Annotated[
     Path,
-    typer.Argument(metavar="MODEL", help="A model file (.onnx).", show_default=False),
+    typer.Argument(
+        metavar="MODEL",
+        help="A model file (.onnx), or a compiled model (.nnc).",
+        show_default=False,
+    ),
 ]
 
 TargetName = Annotated[
@@ -54,12 +59,36 @@ Threads = Annotated[
 ]
 
 
+SAVED = ".nnc"
+"""The suffix of compiled models."""
+
+
+def _loaded(
+    model: Path, target: str, input_shapes: list[str], threads: int | None
+) -> CompiledModel:
+    """
+    A compiled model from its file.
+
+    Raises:
+        InputError: an option asks for something else than it was compiled for.
+    """
+    import nnc
+
+    if target != "native" or input_shapes:
+        raise InputError(
+            f"{model} is compiled already: --target and --input-shape are for models"
+        )
+    return nnc.load(model, num_threads=threads)
+
+
 def compile_with_progress(
     model: Path, target: str, input_shapes: list[str], threads: int | None
 ) -> CompiledModel:
-    """`nnc.compile` with a bar over its passes."""
+    """`nnc.compile` with a bar over its passes; a compiled model is loaded."""
     import nnc
 
+    if model.suffix == SAVED:
+        return _loaded(model, target, input_shapes, threads)
     shapes = parse_shapes(input_shapes)
     with pass_progress(f"compiling {model.name} for {target}") as on_pass:
         return nnc.compile(

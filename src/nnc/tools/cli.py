@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from nnc.tools.cache_command import cache_app
 from nnc.tools.compile_command import compile_model
 from nnc.tools.inspect_command import inspect_model
 from nnc.tools.run_command import run_model
@@ -21,6 +22,7 @@ app = typer.Typer(
 app.command("compile")(compile_model)
 app.command("run")(run_model)
 app.command("inspect")(inspect_model)
+app.add_typer(cache_app, name="cache")
 
 
 def _show_version(wanted: bool) -> None:

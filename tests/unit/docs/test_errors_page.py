@@ -14,6 +14,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper
 
 import nnc
 from nnc import errors
+from nnc.cache.folder import folder_of
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "errors.md"
 ROW = re.compile(r"^\| `(\w+)` \| (.*?) \| (.*?) \| (.*?) \|$", re.MULTILINE)
@@ -96,9 +97,10 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "IndexOutOfRange": look_up_beyond_the_end,
     "DivisionByZero": divide_by_zero,
     "OutOfMemory": ask_for_a_petabyte,
+    "CacheError": lambda: folder_of({"NNC_CACHE_SIZE": "much"}),
 }
 
-WITHOUT_EXAMPLE = {"Cancelled", "CacheError", "InternalError"}
+WITHOUT_EXAMPLE = {"Cancelled", "InternalError"}
 
 
 def rows() -> dict[str, str]:

@@ -9,6 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from typer.testing import CliRunner, Result
 
+from nnc.backend.host import host_arch
 from nnc.tools.cli import app
 from nnc.tools.nnc_opt import NncOptMain
 
@@ -88,6 +89,7 @@ def test_inspect_shows_slow_ways(tmp_path: Path):
         (".ll", b"target triple"),
         (".s", b"\t"),
         (".o", b"\x7fELF"),
+        (".nnc", b"\x89nnc"),
     ],
 )
 def test_compile_writes_each_kind(
@@ -97,6 +99,73 @@ def test_compile_writes_each_kind(
     result = invoke("compile", model, "-o", output, "--target", "neon")
     assert result.exit_code == 0, result.output
     assert content in output.read_bytes()[:200]
+
+
+def test_compiled_model_runs_and_is_inspected(model: Path, tmp_path: Path):
+    output = tmp_path / "tiny.nnc"
+    result = invoke("compile", model, "-o", output, "--input-shape", "x=2,4")
+    assert result.exit_code == 0, result.output
+    x = np.array([[1, 2, 3, 4], [-1, 0, 1, 0]], np.float32)
+    np.save(tmp_path / "x.npy", x)
+    result = invoke("run", output, "--input", tmp_path / "x.npy", "-o", tmp_path)
+    assert result.exit_code == 0, result.output
+    expected = np.maximum(x @ WEIGHT, 0)
+    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), expected, rtol=1e-6)
+    result = invoke("inspect", output)
+    assert result.exit_code == 0, result.output
+    assert "2 × 4" in result.output
+
+
+@pytest.mark.parametrize("option", [("--target", "avx2"), ("--input-shape", "x=2,4")])
+def test_compiled_model_stays_as_it_was_compiled(
+    model: Path, tmp_path: Path, option: tuple[str, str]
+):
+    output = tmp_path / "tiny.nnc"
+    invoke("compile", model, "-o", output)
+    result = invoke("run", output, *option)
+    assert result.exit_code == 1
+    assert "is compiled already" in " ".join(result.output.split())
+
+
+def test_compiled_model_for_another_machine_is_refused(model: Path, tmp_path: Path):
+    output = tmp_path / "tiny.nnc"
+    target = "neon" if host_arch() == "x86_64" else "avx2"
+    invoke("compile", model, "-o", output, "--target", target)
+    result = invoke("run", output)
+    assert result.exit_code == 1
+    assert "is for machines of architecture" in " ".join(result.output.split())
+
+
+# ---- the cache
+
+
+def test_cache_is_shown_and_cleared(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("NNC_CACHE", "1")
+    monkeypatch.setenv("NNC_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("NNC_CACHE_SIZE", "3G")
+    empty = invoke("cache", "show")
+    assert empty.exit_code == 0, empty.output
+    assert "in use: 0 B of 3.00 GiB" in empty.output
+    for expected in ("stored", "hit"):
+        result = invoke("inspect", model, "--target", "generic")
+        assert result.exit_code == 0, result.output
+        assert expected in result.output.split()
+    (tmp_path / "odd.nnc").write_bytes(b"odd")
+    shown = invoke("cache", "show").output
+    assert "tiny.onnx" in shown
+    assert "generic" in shown
+    assert "(damaged)" in shown
+    assert str(tmp_path) in shown
+    assert "deleted 2 entries" in invoke("cache", "clear").output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_cache_that_is_off_cannot_be_shown():
+    result = invoke("cache", "show")
+    assert result.exit_code == 1
+    assert "switched off by NNC_CACHE=0" in result.output
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,11 @@ class ExternalData:
         self._folder = folder
         self._files: dict[str, NDArray[np.uint8]] = {}
 
+    @property
+    def locations(self) -> tuple[str, ...]:
+        """The files that were opened, in order."""
+        return tuple(self._files)
+
     def view(
         self, location: str, offset: int, length: int | None, what: str
     ) -> NDArray[np.uint8]:

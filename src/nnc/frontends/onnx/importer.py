@@ -115,7 +115,9 @@ def import_onnx(
         CompileError: `input_shapes` does not fit the model.
     """
     model = load_model(source, limits)
-    return _Importer(model, ctx, limits).run(input_shapes or {})
+    module = _Importer(model, ctx, limits).run(input_shapes or {})
+    ctx.external_files = model.reader.external_files
+    return module
 
 
 class _Importer:

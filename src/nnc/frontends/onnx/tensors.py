@@ -79,6 +79,11 @@ class TensorReader:
         self._external = external
         self._limits = limits
 
+    @property
+    def external_files(self) -> tuple[str, ...]:
+        """The files beside the model that tensors were read from."""
+        return self._external.locations
+
     def read(
         self, tensor: TensorProto, what: str, payload: memoryview | None = None
     ) -> Array:

@@ -1,0 +1,1 @@
+"""Compiled models on disk, found by what they were made from."""
