@@ -21,6 +21,7 @@ from typing import Self, cast
 import llvmlite.binding as llvm
 
 from nnc.errors import InternalError
+from nnc.runtime.limits import Limits
 from nnc.target import Target
 
 _lock = threading.Lock()
@@ -179,6 +180,12 @@ class LoadedCode:
         self._finalizer.detach()
         self._engine.keep()
         return addresses
+
+    def limits(self, target: str, threads: int) -> Limits:
+        """What threads of this machine can do at most, with the target's code."""
+        from nnc.backend.limits import measured_limits
+
+        return measured_limits(target, threads)
 
     @property
     def closed(self) -> bool:

@@ -14,6 +14,7 @@ After::
       %old = llvmx.enter_float_state
       %kernel = llvm.mlir.addressof @relu
       llvm.call @nnc_launch(%state, %table, %begin, %index, %kernel)
+      llvm.call @nnc_stamp(%state, %end)
       llvmx.restore_float_state %old
       llvm.return
     }
@@ -23,7 +24,9 @@ needs in order to fill the table. The table holds, for each launch one after ano
 the number of tasks, the number of threads that they are worth, and the slots of the
 kernel. Before each launch the state is looked at: after a cancellation or an error the
 remaining kernels get no tasks. A launch worth several threads is handed to the function
-whose address the state holds, if it does; otherwise all tasks are done here.
+whose address the state holds, if it does; otherwise all tasks are done here. If the
+state holds the address of a log, times are written there before each launch and at the
+end: `CompiledModel.profile` costs other runs one load a launch.
 
 Branches and loops become blocks. A loop keeps up the slots that move with its
 iterations by a call of `@nnc_update`, which walks over records in the table; see

@@ -12,12 +12,15 @@ from nnc.dialects import llvmx
 from nnc.lowering.host_helpers import (
     LAUNCH,
     REFUSE,
+    STAMP,
     UPDATE,
+    clock_declaration,
     compare,
     constant,
     launch_function,
     load,
     refuse_function,
+    stamp_function,
     stopped,
     update_function,
     word,
@@ -29,6 +32,7 @@ from nnc.lowering.host_program import (
     Steps,
     Updates,
 )
+from nnc.runtime.state import END
 
 _PTR = llvm.LLVMPointerType()
 _UNBOUNDED = (1 << 63) - 1
@@ -65,6 +69,7 @@ class HostFunction:
 
     def finish(self) -> list[llvm.FuncOp]:
         """The function, behind the helpers that it calls."""
+        self._call(STAMP, self._state, self._constant(END))
         self._builder.insert(llvmx.RestoreFloatStateOp(self._old))
         self._builder.insert(llvm.ReturnOp())
         type_ = llvm.LLVMFunctionType([_PTR, _PTR])
@@ -75,7 +80,7 @@ class HostFunction:
             made.insert(0, refuse_function())
         if self._needs_update:
             made.insert(0, update_function())
-        return [launch_function(), *made]
+        return [clock_declaration(), stamp_function(), launch_function(), *made]
 
     # ---- steps
 

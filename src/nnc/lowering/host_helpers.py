@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from xdsl.builder import Builder
 from xdsl.dialects import llvm
-from xdsl.dialects.builtin import IntegerAttr, i64
+from xdsl.dialects.builtin import IntegerAttr, i32, i64
 from xdsl.ir import Attribute, Block, Region, SSAValue
 from xdsl.rewriter import InsertPoint
 
 from nnc.lowering.host_program import UPDATE_WORDS
 from nnc.runtime.artifact import RECORD_WORDS
-from nnc.runtime.state import ErrorCode, StateWord
+from nnc.runtime.state import LOG_ENTRY_WORDS, LOG_HEADER_WORDS, ErrorCode, StateWord
 
 LAUNCH = "nnc_launch"
 """The function that runs one launch."""
@@ -22,6 +22,13 @@ UPDATE = "nnc_update"
 
 REFUSE = "nnc_refuse"
 """The function that looks at a guard."""
+
+STAMP = "nnc_stamp"
+"""The function that writes the time to the log."""
+
+CLOCK = "clock_gettime"
+_CLOCK_MONOTONIC = 1
+"""Linux's number of the clock of `time.perf_counter`."""
 
 _PTR = llvm.LLVMPointerType()
 _INTERNAL = llvm.LinkageAttr("internal")
@@ -38,6 +45,7 @@ def launch_function() -> llvm.FuncOp:
 
     builder = Builder(InsertPoint.at_end(run))
     builder.insert(llvm.StoreOp(index, word(builder, state, StateWord.LAUNCH)))
+    builder.insert(llvm.CallOp(STAMP, state, index))
     record = llvm.GEPOp(table, [llvm.GEP_USE_SSA_VAL], i64, [begin])
     builder.insert(record)
     tasks = load(builder, record.result)
@@ -71,6 +79,43 @@ def _call(builder: Builder, function: SSAValue, *arguments: SSAValue) -> None:
     op = llvm.CallOp("", function, *arguments)
     del op.properties["callee"]
     builder.insert(op)
+
+
+def clock_declaration() -> llvm.FuncOp:
+    """The clock of the C library."""
+    type_ = llvm.LLVMFunctionType([i32, _PTR], i32)
+    return llvm.FuncOp(CLOCK, type_, linkage=llvm.LinkageAttr("external"))
+
+
+def stamp_function() -> llvm.FuncOp:
+    """
+    `@nnc_stamp(state, number)`: add number and time to the log, if one is wanted.
+
+    A log counts entries that it has no room for, but does not hold them.
+    """
+    entry = Block(arg_types=[_PTR, i64])
+    state, number = entry.args
+    add, write, done = Block(), Block(), Block()
+    b = Builder(InsertPoint.at_end(entry))
+    address = load(b, word(b, state, StateWord.LOG))
+    is_wanted = compare(b, "ne", address, constant(b, 0))
+    b.insert(llvm.CondBrOp(is_wanted, add, (), done, ()))
+    b = Builder(InsertPoint.at_end(add))
+    log = b.insert(llvm.IntToPtrOp(address)).output
+    count, capacity = load(b, log), load(b, word(b, log, 1))
+    following = b.insert(llvm.AddOp(count, constant(b, 1))).res
+    b.insert(llvm.StoreOp(following, log))
+    has_room = compare(b, "slt", count, capacity)
+    b.insert(llvm.CondBrOp(has_room, write, (), done, ()))
+    b = Builder(InsertPoint.at_end(write))
+    offset = b.insert(llvm.MulOp(count, constant(b, LOG_ENTRY_WORDS))).res
+    place = element(b, word(b, log, LOG_HEADER_WORDS), offset)
+    b.insert(llvm.StoreOp(number, place))
+    kind = b.insert(llvm.ConstantOp(IntegerAttr(_CLOCK_MONOTONIC, i32), i32)).result
+    b.insert(llvm.CallOp(CLOCK, kind, word(b, place, 1), return_type=i32))
+    b.insert(llvm.BrOp(done))
+    Builder(InsertPoint.at_end(done)).insert(llvm.ReturnOp())
+    return _helper(STAMP, [_PTR, i64], [entry, add, write, done])
 
 
 def update_function() -> llvm.FuncOp:

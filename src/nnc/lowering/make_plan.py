@@ -301,6 +301,7 @@ class _Planner:
                 slots=tuple(slots),
                 schedule=op.schedule.data if op.schedule is not None else "",
                 node=node,
+                work=tuple(map(str, op.work.dims)) if op.work is not None else (),
             )
         )
         self.ops.setdefault(kernel, _ops(op.ops))

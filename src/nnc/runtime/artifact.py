@@ -110,6 +110,8 @@ class Launch:
     schedule: str
     node: str
     """The source node(s) that it stands for."""
+    work: tuple[str, ...] = ()
+    """Operations, bytes read, bytes written; not among `exprs`, as runs ignore them."""
 
 
 @dataclass(frozen=True)
@@ -205,4 +207,5 @@ def _launch(data: Mapping[str, Any]) -> Launch:
         slots=tuple(Slot(**s) for s in data["slots"]),
         schedule=data["schedule"],
         node=data["node"],
+        work=tuple(data["work"]),
     )

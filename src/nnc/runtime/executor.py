@@ -23,8 +23,10 @@ from nnc.errors import Cancelled, CompileError, InputError, InternalError, RunEr
 from nnc.runtime.arena import RunContext
 from nnc.runtime.artifact import Plan, Weight
 from nnc.runtime.info import CacheInfo, Info, KernelInfo, PhaseInfo
+from nnc.runtime.limits import Limits
 from nnc.runtime.output_heap import shared_heap
 from nnc.runtime.pages import RESERVE, with_reserve
+from nnc.runtime.profile import Profile, make_profile, record_runs
 from nnc.runtime.saved import MachineCode, SavedModel, write_model
 from nnc.runtime.shapes import ShapePlanner, ShapeState, fill_bases
 from nnc.runtime.specs import Array, TensorSpec, as_array, dtype_named, spec_of
@@ -56,6 +58,10 @@ class Code(Protocol):
 
     def close(self) -> None:
         """Free the code."""
+        ...
+
+    def limits(self, target: str, threads: int) -> Limits:
+        """What threads of this machine can do at most, with the target's code."""
         ...
 
 
@@ -187,6 +193,34 @@ class CompiledModel:
         outputs = dict(zip(order, self._run(self._in_order((), feeds)), strict=True))
         return [outputs[name] for name in wanted]
 
+    def profile(self, *args: object, **kwargs: object) -> Profile:
+        """
+        Where the time of a run goes, launch by launch; called like the model itself.
+
+        Runs the network for about half a second, and the first time measures for
+        another half what the machine can do at most. Other runs of this process at the
+        same time make the figures worse.
+
+        Raises:
+            InputError: the inputs do not fit the model; nothing was run.
+            RunError: the data made an op fail; names the source node.
+
+        Example::
+
+            print(exe.profile(image))
+        """
+        values = self._in_order(args, kwargs)
+        arrays = [as_array(v, s) for v, s in zip(values, self.inputs, strict=True)]
+        runs = record_runs(lambda log: self._run(arrays, log), len(self._plan.launches))
+        return make_profile(
+            self._plan,
+            self._planner.sizes(arrays),
+            runs,
+            target=self._info.target,
+            threads=self.num_threads,
+            limits=self._code.limits(self._info.target, self.num_threads),
+        )
+
     def prepare(self, shapes: Mapping[str, Sequence[int]]) -> None:
         """
         Plan the arena for inputs of these shapes, which their first run else does.
@@ -231,7 +265,7 @@ class CompiledModel:
             )
         return [values[name] for name in names]
 
-    def _run(self, values: Sequence[object]) -> list[Array]:
+    def _run(self, values: Sequence[object], log: int = 0) -> list[Array]:
         arrays = [as_array(v, s) for v, s in zip(values, self.inputs, strict=True)]
         state = self._planner.state(arrays)
         empty = shared_heap().empty
@@ -241,7 +275,7 @@ class CompiledModel:
         ]
         context = self._borrow()
         try:
-            self._launch(context, state, arrays, outputs)
+            self._launch(context, state, arrays, outputs, log)
         finally:
             self._give_back(context, state.packing.size)
         return outputs
@@ -252,8 +286,9 @@ class CompiledModel:
         state: ShapeState,
         inputs: Sequence[Array],
         outputs: Sequence[Array],
+        log: int,
     ) -> None:
-        """Fill the table and call the code."""
+        """Fill the table and call the code, which writes times to `log` if not 0."""
         arena = context.arena
         arena.reserve(state.packing.size)
         address = context.state_address
@@ -263,6 +298,7 @@ class CompiledModel:
         if state.ways > 1:
             parallel = self._code.parallel(self.num_threads)
             context.state[StateWord.PARALLEL] = parallel
+        context.state[StateWord.LOG] = log
         self._call(context)
         if error := context.state[StateWord.ERROR]:
             if error == ErrorCode.SIZE_MISMATCH:

@@ -101,6 +101,10 @@ class ShapePlanner:
                 self.largest = state.packing
         return state
 
+    def sizes(self, arrays: Sequence[Array]) -> dict[str, int]:
+        """The size of every symbol, read from inputs of the right ranks."""
+        return {s.name: arrays[s.input].shape[s.axis] for s in self._plan.symbols}
+
     def memory(self, size: int) -> tuple[int, int]:
         """
         The bytes that arena and outputs need when every symbol has that size.
@@ -120,7 +124,7 @@ class ShapePlanner:
         for array, spec in zip(arrays, self._inputs, strict=True):
             check_sizes(array, spec)
         plan = self._plan
-        sizes = {s.name: arrays[s.input].shape[s.axis] for s in plan.symbols}
+        sizes = self.sizes(arrays)
         self._check_symbols(arrays, sizes)
         values = self._values(sizes)
         refusals = self._check(values, sizes)

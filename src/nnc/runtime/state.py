@@ -23,10 +23,21 @@ class StateWord(IntEnum):
     """The launch that runs, or failed."""
     PARALLEL = 5
     """Address of the function that shares a launch out to threads; zero: do not."""
+    LOG = 6
+    """Address of the log to write times to, or zero."""
 
 
 STATE_WORDS: Final = 8
 """One cache line."""
+
+LOG_HEADER_WORDS: Final = 2
+"""A log begins with how many entries it was given, and for how many it has room."""
+
+LOG_ENTRY_WORDS: Final = 3
+"""An entry: the number of the launch that begins, or `END`; seconds, nanoseconds."""
+
+END: Final = -1
+"""In a log, the end of the run."""
 
 
 class ErrorCode(IntEnum):

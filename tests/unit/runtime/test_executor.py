@@ -43,6 +43,7 @@ from nnc.runtime.artifact import (
 )
 from nnc.runtime.executor import CompiledModel, kernel_infos
 from nnc.runtime.info import Info
+from nnc.runtime.limits import Level, Limits
 from nnc.runtime.state import ErrorCode, StateWord
 
 W = np.array([10, 20, 30], np.float32)
@@ -142,6 +143,10 @@ class FakeCode:
     def close(self) -> None:
         """Remember that."""
         self.closed = True
+
+    def limits(self, target: str, threads: int) -> Limits:
+        """Round numbers."""
+        return Limits(1e9, (Level(1, 1e9, 1e9),), threads)
 
 
 def model(

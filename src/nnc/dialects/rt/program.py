@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from xdsl.dialects.builtin import StringAttr, SymbolRefAttr
 from xdsl.ir import Block, Region, SSAValue
@@ -24,6 +25,8 @@ from nnc.dialects.nn.structure import YieldOp
 from nnc.dialects.nn.types import ShapeAttr
 from nnc.dialects.rt.types import BufferType, buffer_type_of
 from nnc.symbolic import Dim, DimLike
+
+WORK_PARTS: Final = 3
 
 
 @irdl_op_definition
@@ -103,10 +106,12 @@ class LaunchOp(IRDLOperation):
     first element of each buffer, the values of `dims`, and a range of tasks out of
     `0 .. tasks`. `cost` is roughly how many nanoseconds one thread takes for all of
     them: cheap launches are not shared out. `schedule` and `ops` tell people how the
-    kernel works and which `nn` ops it computes. Example::
+    kernel works and which `nn` ops it computes, and `work` is what profiles hold its
+    time against: arithmetic operations, bytes read and bytes written. Example::
 
         rt.launch @pointwise_0(%x, %y) {dims = #nn.shape<N>, tasks = #nn.shape<4>,
-          schedule = "pointwise"} : !rt.buffer<..>, !rt.buffer<..>
+          schedule = "pointwise", work = #nn.shape<64, 256, 256>}
+          : !rt.buffer<..>, !rt.buffer<..>
     """
 
     name = "rt.launch"
@@ -118,6 +123,7 @@ class LaunchOp(IRDLOperation):
     cost = opt_prop_def(ShapeAttr)
     schedule = opt_prop_def(StringAttr)
     ops = opt_prop_def(StringAttr)
+    work = opt_prop_def(ShapeAttr)
 
     traits = traits_def(MemoryReadEffect(), MemoryWriteEffect())
     irdl_options = (ParsePropInAttrDict(),)
@@ -132,6 +138,7 @@ class LaunchOp(IRDLOperation):
         schedule: str | None = None,
         ops: Sequence[str] = (),
         cost: DimLike = 0,
+        work: Sequence[DimLike] | None = None,
     ) -> None:
         super().__init__(
             operands=[buffers],
@@ -142,6 +149,7 @@ class LaunchOp(IRDLOperation):
                 "cost": None if cost == 0 else ShapeAttr([cost]),
                 "schedule": None if schedule is None else StringAttr(schedule),
                 "ops": StringAttr(" ".join(ops)) if ops else None,
+                "work": None if work is None else ShapeAttr(work),
             },
         )
 
@@ -163,6 +171,11 @@ class LaunchOp(IRDLOperation):
         if self.cost is not None and len(self.cost.texts) != 1:
             raise VerifyException(
                 f"{self.name}: one cost expected, got {len(self.cost.texts)}"
+            )
+        if self.work is not None and len(self.work.texts) != WORK_PARTS:
+            raise VerifyException(
+                f"{self.name}: work has {WORK_PARTS} parts (operations, bytes read, "
+                f"bytes written), got {len(self.work.texts)}"
             )
 
 

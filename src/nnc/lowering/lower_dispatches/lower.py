@@ -12,6 +12,7 @@ from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import VerifyException
 
 from nnc.analysis.dispatches import DispatchForm, DispatchKind, analyze
+from nnc.analysis.work import Work, work_of
 from nnc.dialects.nn.base import LOCATION
 from nnc.dialects.rt import DispatchOp, LaunchOp
 from nnc.dialects.rt.types import buffer_type_of
@@ -139,6 +140,7 @@ class _LaunchPlan:
     tasks: Dim
     schedule: str
     cost: Dim
+    work: Work
 
 
 def dispatch_key(dispatch: DispatchOp) -> Hashable:
@@ -218,6 +220,7 @@ class DispatchLowering:
                 scheduled.tasks,
                 scheduled.schedule,
                 launch_cost(dispatch, form, self.target),
+                work_of(dispatch),
             )
             self.plans[key] = plan
         operands: Sequence[SSAValue] = [*dispatch.inputs, *dispatch.outputs]
@@ -232,6 +235,7 @@ class DispatchLowering:
                 plan.schedule,
                 ops=_op_names(dispatch),
                 cost=plan.cost,
+                work=(plan.work.operations, plan.work.read, plan.work.written),
             )
             if LOCATION in dispatch.attributes:
                 launch.attributes[LOCATION] = dispatch.attributes[LOCATION]

@@ -119,6 +119,14 @@ func.func @launch_tasks(%b: !rt.buffer<f32, #nn.shape<4>, #nn.shape<1>>) {
 
 // -----
 
+func.func @launch_work(%b: !rt.buffer<f32, #nn.shape<4>, #nn.shape<1>>) {
+  // CHECK: rt.launch: work has 3 parts (operations, bytes read, bytes written), got 1
+  rt.launch @k(%b) {dims = #nn.shape<>, tasks = #nn.shape<1>, work = #nn.shape<4>} : !rt.buffer<f32, #nn.shape<4>, #nn.shape<1>>
+  func.return
+}
+
+// -----
+
 func.func @assert_counts() {
   // CHECK: rt.assert_equal: 1 dims against 2
   rt.assert_equal {lhs = #nn.shape<A>, rhs = #nn.shape<B, C>}

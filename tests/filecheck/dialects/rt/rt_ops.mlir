@@ -34,8 +34,8 @@ func.func @program(%x: !rt.buffer<f32, #nn.shape<4>, #nn.shape<1>> {nn.name = "x
     %0 = nn.constant dense<1.0> : tensor<4xf32>
     nn.yield %0 : tensor<4xf32>
   }
-  // CHECK: rt.launch @k(%x, %y) {loc_name = "relu", dims = #nn.shape<N, 3>, tasks = #nn.shape<N>, schedule = "pointwise"} : !rt.buffer<f32, #nn.shape<4>, #nn.shape<1>>, !rt.buffer<f32, #nn.shape<4>, #nn.shape<1>>
-  rt.launch @k(%x, %y) {dims = #nn.shape<N, 3>, tasks = #nn.shape<N>, schedule = "pointwise", loc_name = "relu"} : !rt.buffer<f32, #nn.shape<4>, #nn.shape<1>>, !rt.buffer<f32, #nn.shape<4>, #nn.shape<1>>
+  // CHECK: rt.launch @k(%x, %y) {loc_name = "relu", dims = #nn.shape<N, 3>, tasks = #nn.shape<N>, schedule = "pointwise", work = #nn.shape<3*N, 12*N, 4*N>} : !rt.buffer<f32, #nn.shape<4>, #nn.shape<1>>, !rt.buffer<f32, #nn.shape<4>, #nn.shape<1>>
+  rt.launch @k(%x, %y) {dims = #nn.shape<N, 3>, tasks = #nn.shape<N>, schedule = "pointwise", work = #nn.shape<3*N, 12*N, 4*N>, loc_name = "relu"} : !rt.buffer<f32, #nn.shape<4>, #nn.shape<1>>, !rt.buffer<f32, #nn.shape<4>, #nn.shape<1>>
   // CHECK: rt.assert_equal {loc_name = "reshape", lhs = #nn.shape<A, 3>, rhs = #nn.shape<B, C>}
   rt.assert_equal {lhs = #nn.shape<A, 3>, rhs = #nn.shape<B, C>, loc_name = "reshape"}
   func.return

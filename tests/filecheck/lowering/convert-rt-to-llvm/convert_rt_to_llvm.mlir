@@ -11,6 +11,22 @@ llvm.func @copy(%slots: !llvm.ptr, %begin: i64, %end: i64) {
   llvm.return
 }
 
+// If word 6 holds the address of a log, number and time are added to it. The log is
+// count, capacity, and then three words an entry.
+// CHECK: llvm.func @clock_gettime(i32, !llvm.ptr) -> i32
+// CHECK: llvm.func internal @nnc_stamp(%[[STATE:.*]]: !llvm.ptr, %[[NUMBER:.*]]: i64) {
+// CHECK: llvm.getelementptr %[[STATE]][6]
+// CHECK: llvm.cond_br %{{.*}}, ^[[ADD:.*]], ^[[DONE:.*]]
+// CHECK: ^[[ADD]]:
+// CHECK: %[[COUNT:.*]] = llvm.load
+// CHECK: %[[ROOM:.*]] = llvm.load
+// CHECK: llvm.icmp "slt" %[[COUNT]], %[[ROOM]]
+// CHECK-NEXT: llvm.cond_br %{{.*}}, ^[[WRITE:.*]], ^[[DONE]]
+// CHECK: ^[[WRITE]]:
+// CHECK: llvm.store %[[NUMBER]]
+// CHECK: llvm.call @clock_gettime
+// CHECK: ^[[DONE]]:
+
 // Nothing is launched after a cancellation (word 0) or an error (word 1); else the
 // launch's number goes to word 4. The record begins with tasks and ways; more than one
 // way goes through the function in word 5, if there is one.
@@ -21,6 +37,7 @@ llvm.func @copy(%slots: !llvm.ptr, %begin: i64, %end: i64) {
 // CHECK: ^[[GO]]:
 // CHECK: %[[WORD:.*]] = llvm.getelementptr %[[STATE]][4]
 // CHECK-NEXT: llvm.store %[[INDEX]], %[[WORD]]
+// CHECK-NEXT: llvm.call @nnc_stamp(%[[STATE]], %[[INDEX]])
 // CHECK: %[[TASKS:.*]] = llvm.load
 // CHECK: %[[WAYS:.*]] = llvm.load
 // CHECK-NEXT: %[[SLOTS:.*]] = llvm.getelementptr %{{.*}}[2]
@@ -37,7 +54,7 @@ llvm.func @copy(%slots: !llvm.ptr, %begin: i64, %end: i64) {
 
 // The first launch has five words: tasks, ways, state, and two buffers.
 // CHECK: llvm.func @nnc_run(%[[S:.*]]: !llvm.ptr, %[[T:.*]]: !llvm.ptr) {
-// CHECK-NEXT: %[[OLD:.*]] = llvmx.enter_float_state
+// CHECK: %[[OLD:.*]] = llvmx.enter_float_state
 // CHECK-NEXT: %[[ZERO:.*]] = llvm.mlir.constant(0) : i64
 // CHECK-NEXT: %[[FIRST:.*]] = llvm.mlir.constant(0) : i64
 // CHECK-NEXT: %[[K0:.*]] = llvm.mlir.addressof @copy
@@ -46,6 +63,8 @@ llvm.func @copy(%slots: !llvm.ptr, %begin: i64, %end: i64) {
 // CHECK-NEXT: %[[ONE:.*]] = llvm.mlir.constant(1) : i64
 // CHECK-NEXT: %[[K1:.*]] = llvm.mlir.addressof @copy
 // CHECK-NEXT: llvm.call @nnc_launch(%[[S]], %[[T]], %[[FIVE]], %[[ONE]], %[[K1]])
+// CHECK-NEXT: %[[END:.*]] = llvm.mlir.constant(-1) : i64
+// CHECK-NEXT: llvm.call @nnc_stamp(%[[S]], %[[END]])
 // CHECK-NEXT: llvmx.restore_float_state %[[OLD]]
 // CHECK-NEXT: llvm.return
 // CHECK-NOT: rt.
