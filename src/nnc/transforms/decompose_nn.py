@@ -39,6 +39,7 @@ from nnc.dialects.nn.attention import AttentionOp
 from nnc.dialects.nn.conv import ConvOp, ConvTransposeOp, PoolOp
 from nnc.dialects.nn.elementwise import AddOp
 from nnc.dialects.nn.linear import MatmulOp, PackOp
+from nnc.dialects.nn.movement import PadOp
 from nnc.dialects.nn.reduction import (
     ArgReduceOp,
     BatchNormOp,
@@ -59,6 +60,7 @@ from nnc.transforms.decomposition.normalization import (
     decompose_mean,
     decompose_softmax,
 )
+from nnc.transforms.decomposition.padding import decompose_padding
 from nnc.transforms.worklist import PatternTable, rewrite
 
 LEGAL_OPS: frozenset[type[Operation]] = frozenset(
@@ -89,6 +91,7 @@ PATTERNS: PatternTable = {
     BatchNormOp: (decompose_batch_norm,),
     ConvTransposeOp: (decompose_conv_transpose,),
     ReduceOp: (decompose_mean,),
+    PadOp: (decompose_padding,),
 }
 
 

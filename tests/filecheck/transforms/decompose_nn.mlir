@@ -122,6 +122,41 @@ func.func @conv_transpose_with_an_empty_phase(%x: tensor<1x5x4xf32>, %w: tensor<
   func.return %0 : tensor<1x9x8xf32>
 }
 
+// CHECK-LABEL: func.func @mirrored_border_is_two_slices
+// CHECK-NEXT:    %[[LOW:.*]] = nn.slice %x {offsets = #nn.shape<0, 2>, steps = array<i64: 1, -1>} {{.*}} -> tensor<2x2xf32>
+// CHECK-NEXT:    %[[HIGH:.*]] = nn.slice %x {offsets = #nn.shape<0, 3>, steps = array<i64: 1, -1>} {{.*}} -> tensor<2x1xf32>
+// CHECK-NEXT:    nn.concat %[[LOW]], %x, %[[HIGH]] {axis = 1 : i64}
+// CHECK-NEXT:    func.return
+func.func @mirrored_border_is_two_slices(%x: tensor<2x5xf32>) -> tensor<2x8xf32> {
+  %0 = nn.pad %x {low = #nn.shape<0, 2>, high = #nn.shape<0, 1>, mode = "reflect"} : (tensor<2x5xf32>) -> tensor<2x8xf32>
+  func.return %0 : tensor<2x8xf32>
+}
+
+// CHECK-LABEL: func.func @border_of_equal_elements_is_a_broadcast
+// CHECK-NEXT:    %[[LAST:.*]] = nn.slice %x {offsets = #nn.shape<0, 4>, {{.*}} -> tensor<2x1xf32>
+// CHECK-NEXT:    %[[HIGH:.*]] = nn.broadcast %[[LAST]] {{.*}} -> tensor<2x9xf32>
+// CHECK-NEXT:    nn.concat %x, %[[HIGH]]
+func.func @border_of_equal_elements_is_a_broadcast(%x: tensor<2x5xf32>) -> tensor<2x14xf32> {
+  %0 = nn.pad %x {low = #nn.shape<0, 0>, high = #nn.shape<0, 9>, mode = "edge"} : (tensor<2x5xf32>) -> tensor<2x14xf32>
+  func.return %0 : tensor<2x14xf32>
+}
+
+// Mirrored more than once.
+// CHECK-LABEL: func.func @border_longer_than_the_operand_stays
+// CHECK-NEXT:    nn.pad
+func.func @border_longer_than_the_operand_stays(%x: tensor<2x5xf32>) -> tensor<2x10xf32> {
+  %0 = nn.pad %x {low = #nn.shape<0, 5>, high = #nn.shape<0, 0>, mode = "reflect"} : (tensor<2x5xf32>) -> tensor<2x10xf32>
+  func.return %0 : tensor<2x10xf32>
+}
+
+// It may be too short when the model runs.
+// CHECK-LABEL: func.func @border_of_an_unknown_size_stays
+// CHECK-NEXT:    nn.pad
+func.func @border_of_an_unknown_size_stays(%x: tensor<2x?xf32, #nn.shape<2, N>>) -> tensor<2x?xf32, #nn.shape<2, N + 1>> {
+  %0 = nn.pad %x {low = #nn.shape<0, 1>, high = #nn.shape<0, 0>, mode = "wrap"} : (tensor<2x?xf32, #nn.shape<2, N>>) -> tensor<2x?xf32, #nn.shape<2, N + 1>>
+  func.return %0 : tensor<2x?xf32, #nn.shape<2, N + 1>>
+}
+
 // CHECK-LABEL: func.func @other_ops_stay
 // CHECK-NEXT:    nn.gather
 // CHECK-NEXT:    nn.reduce {{.*}} {kind = "max"

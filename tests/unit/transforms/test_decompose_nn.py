@@ -8,6 +8,7 @@ from xdsl.ir import Attribute, Operation, SSAValue
 
 from nnc.dialects import nn
 from nnc.dialects.nn.elementwise import AddOp
+from nnc.dialects.nn.movement import PadMode
 from nnc.dialects.nn.reduction import ReduceKind
 from nnc.dialects.nn.types import F16, F32, F64, dims_of, tensor_type
 from nnc.symbolic import Dim
@@ -95,6 +96,30 @@ def test_decompose_batch_norm_of_inputs(axis: int) -> None:
 
     types = [tensor_type(F32, [4, 4, 4]), *[tensor_type(F32, [4])] * 4]
     check_decomposed(Network(types, build))
+
+
+@pytest.mark.parametrize("mode", ["reflect", "edge", "wrap"])
+@pytest.mark.parametrize(
+    ("low", "high", "is_split"),
+    [
+        ([0, 0, 1], [0, 0, 0], True),
+        ([0, 2, 1], [0, 1, 3], True),
+        ([0, 2, 3], [0, 2, 3], True),
+        ([0, 0, 0], [0, 0, 9], False),
+        ([1, 0, 0], [0, 0, 1], False),
+    ],
+)
+def test_decompose_padding(
+    mode: PadMode, low: list[int], high: list[int], is_split: bool
+) -> None:
+    def build(net: Network, x: SSAValue) -> SSAValue:
+        return net.add(nn.PadOp(x, low, high, mode=mode))
+
+    network = Network([tensor_type(F32, [H, 3, 4])], build)
+    check_passes_keep_meaning(network, "decompose-nn", H=2)
+    # A border of one repeated element may have any length.
+    is_split = is_split or (mode == "edge" and not low[0])
+    assert ("nn.pad" in network.names()) == (not is_split)
 
 
 def conv_transpose_cases() -> list[tuple[int, ...]]:
