@@ -28,7 +28,7 @@ func.func @main(%x: !rt.buffer<f32, #nn.shape<4, 37>, #nn.shape<37, 1>>, %b: !rt
 
 // Axes that every access walks as one become one loop, sizes that are not known too.
 // CHECK-LABEL: func.func @main
-// CHECK-NEXT: rt.launch @pointwise_0(%x, %y) {dims = #nn.shape<6*N>, tasks = #nn.shape<(3*N + 8191) floordiv 8192>, cost = #nn.shape<{{.*}}>, schedule = "pointwise"
+// CHECK-NEXT: rt.launch @pointwise_0(%x, %y) {dims = #nn.shape<6*N>, tasks = #nn.shape<(3*N + 1023) floordiv 1024>, cost = #nn.shape<{{.*}}>, schedule = "pointwise"
 // CHECK: func.func @pointwise_0
 // CHECK: scf.for
 // CHECK-NOT: scf.for
