@@ -168,9 +168,25 @@ def _product(value: SSAValue, found: _Scores, ctx: PatternContext) -> MatmulOp:
                 ):
                     raise _Declined("a reshape changes queries or keys")
                 value = owner.operand
+            case BroadcastOp():
+                value = _one_query(owner, found)
             case _:
                 name = owner.name if isinstance(owner, Operation) else "an argument"
                 raise _Declined(f"the scores come from {name}")
+
+
+def _one_query(op: BroadcastOp, found: _Scores) -> SSAValue:
+    """The scores of one query, repeated for the rows that a mask may have."""
+    before, after = dims_of(op.operand), dims_of(op.result)
+    if len(before) != len(after) or before[-2] != 1 or found.space != after:
+        raise _Declined("the scores are repeated")
+    if any(
+        a != b
+        for i, (a, b) in enumerate(zip(before, after, strict=True))
+        if (i != len(after) - 2)
+    ):
+        raise _Declined("the scores are repeated along other axes than queries")
+    return op.operand
 
 
 def _scaled_by(
@@ -227,7 +243,7 @@ def _leads_to_product(value: SSAValue) -> bool:
         match value.op:
             case MatmulOp():
                 return True
-            case ReshapeOp() | DimCastOp():
+            case ReshapeOp() | DimCastOp() | BroadcastOp():
                 value = value.op.operands[0]
             case ew.MulOp() | ew.DivOp():
                 value = value.op.operands[0]
@@ -280,6 +296,7 @@ class _Plan:
     ) -> SSAValue:
         """The attention, reshaped to what `op` gives."""
         query = self._dims(self.query, self.scores, (-2, -1))
+        query = (*query[:-2], self.space[-2], query[-1])
         key = self._dims(self.key, self.scores, (-1, -2))
         value = self._dims(self.value, self.weights, (-2, -1))
         sources = _transposed_source(self.key), self.value
@@ -292,7 +309,7 @@ class _Plan:
         dims = attention_dims(query, key, value, masks)
         if isinstance(dims, str):
             raise _Declined(dims)
-        q = _reshaped(self.query, query, ctx)
+        q = _spread(_reshaped(self.query, self._before(query), ctx), query, ctx)
         k = keys.root if keys else _transposed(self.key, ctx)
         v = values.root if values else self.value
         attention = AttentionOp(
@@ -305,6 +322,10 @@ class _Plan:
             nan_to_zero=nan_to_zero,
         )
         return _reshaped(ctx.add(attention).result, dims_of(op.result), ctx)
+
+    def _before(self, query: Dims) -> Dims:
+        """The shape of the query before it is repeated."""
+        return (*query[:-2], dims_of(self.query)[-2], query[-1])
 
     def _dims(self, value: SSAValue, product: Dims, order: tuple[int, int]) -> Dims:
         """
@@ -379,6 +400,12 @@ def _reshaped(value: SSAValue, dims: Sequence[Dim], ctx: PatternContext) -> SSAV
     if dims_of(value) == tuple(dims):
         return value
     return ctx.add(ReshapeOp(value, dims)).result
+
+
+def _spread(value: SSAValue, dims: Sequence[Dim], ctx: PatternContext) -> SSAValue:
+    if dims_of(value) == tuple(dims):
+        return value
+    return ctx.add(BroadcastOp(value, dims)).result
 
 
 def _negated(mask: SSAValue, is_negated: bool, ctx: PatternContext) -> SSAValue:

@@ -173,3 +173,21 @@ func.func @weights_on_the_right(%q: tensor<2x3x4xf32>, %k: tensor<2x4x3xf32>, %v
   %2 = nn.matmul %v, %1 : (tensor<2x3x3xf32>, tensor<2x3x3xf32>) -> tensor<2x3x3xf32>
   func.return %2 : tensor<2x3x3xf32>
 }
+
+// ---- scores of one query, repeated for the rows of a mask that may have one only
+
+// CHECK-LABEL: func.func @one_query
+// CHECK-DAG:     %[[Q:.*]] = nn.broadcast %q {{.*}} -> tensor<2x?x4xf32, #nn.shape<2, S, 4>>
+// CHECK:         nn.attention %[[Q]], %{{.*}}, %v, %m {scale = 1.000000e+00 : f64, fill = -1.000000e+04 : f64}
+// CHECK-NEXT:    func.return
+func.func @one_query(%q: tensor<2x1x4xf32>, %k: tensor<2x4x5xf32>, %v: tensor<2x5x6xf32>, %m: tensor<1x?x5xi1, #nn.shape<1, S, 5>>) -> tensor<2x?x6xf32, #nn.shape<2, S, 6>> {
+  %c = nn.constant dense<-10000.0> : tensor<f32>
+  %0 = nn.matmul %q, %k : (tensor<2x1x4xf32>, tensor<2x4x5xf32>) -> tensor<2x1x5xf32>
+  %1 = nn.broadcast %0 : (tensor<2x1x5xf32>) -> tensor<2x?x5xf32, #nn.shape<2, S, 5>>
+  %2 = nn.broadcast %c : (tensor<f32>) -> tensor<2x?x5xf32, #nn.shape<2, S, 5>>
+  %3 = nn.broadcast %m : (tensor<1x?x5xi1, #nn.shape<1, S, 5>>) -> tensor<2x?x5xi1, #nn.shape<2, S, 5>>
+  %4 = nn.select %3, %1, %2 : (tensor<2x?x5xi1, #nn.shape<2, S, 5>>, tensor<2x?x5xf32, #nn.shape<2, S, 5>>, tensor<2x?x5xf32, #nn.shape<2, S, 5>>) -> tensor<2x?x5xf32, #nn.shape<2, S, 5>>
+  %5 = nn.softmax %4 {axis = 2 : i64} : (tensor<2x?x5xf32, #nn.shape<2, S, 5>>) -> tensor<2x?x5xf32, #nn.shape<2, S, 5>>
+  %6 = nn.matmul %5, %v : (tensor<2x?x5xf32, #nn.shape<2, S, 5>>, tensor<2x5x6xf32>) -> tensor<2x?x6xf32, #nn.shape<2, S, 6>>
+  func.return %6 : tensor<2x?x6xf32, #nn.shape<2, S, 6>>
+}

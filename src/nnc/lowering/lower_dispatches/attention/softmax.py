@@ -11,15 +11,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from xdsl.ir import Attribute, SSAValue
+from xdsl.ir import SSAValue
 
 from nnc.dialects import simd
-from nnc.dialects.nn.attention import AttentionOp
-from nnc.dialects.nn.types import element_type_of, is_bool
+from nnc.dialects.nn.types import is_bool
+from nnc.lowering.lower_dispatches.attention.operands import (
+    Operand,
+    Operands,
+    Place,
+)
 from nnc.lowering.lower_dispatches.attention.tiling import AttentionTiling
 from nnc.lowering.lower_dispatches.index import Index
 from nnc.lowering.lower_dispatches.kernel_builder import KernelBuilder
-from nnc.symbolic import Dim
 
 
 @dataclass(frozen=True)
@@ -32,40 +35,28 @@ class Scratch:
     stride: int
 
 
-@dataclass(frozen=True)
-class Mask:
-    """A mask in memory."""
-
-    ptr: SSAValue
-    element: Attribute
-    query_stride: Dim
-    key_stride: Dim
-
-
 class OnlineSoftmax:
     """Emits the softmax of blocks of keys for one block of queries."""
 
     def __init__(
         self,
         kb: KernelBuilder,
-        op: AttentionOp,
+        operands: Operands,
         tiling: AttentionTiling,
         scores: Scratch,
         statistics: Sequence[SSAValue],
-        masks: Sequence[Mask],
     ) -> None:
-        self._kb, self._op, self._tiling = kb, op, tiling
-        self._scores, self._masks = scores, masks
-        self._element = element_type_of(op.query)
+        self._kb, self._operands, self._tiling = kb, operands, tiling
+        self._scores, self._element = scores, operands.element
         self.maxima, self.sums, self.corrections = statistics
 
     def _constant(self, number: float) -> SSAValue:
         return self._kb.constant(number, self._element, self._tiling.width)
 
-    def reset(self, count: Index, keys: Dim) -> None:
+    def reset(self, count: Index) -> None:
         """Before the first block of keys; without any, sums are 1 and results 0."""
         kb, width = self._kb, self._tiling.width
-        is_empty = kb.compare("eq", keys, 0)
+        is_empty = kb.compare("eq", self._operands.keys, 0)
         if isinstance(is_empty, bool):
             total = self._constant(float(is_empty))
         else:
@@ -82,27 +73,11 @@ class OnlineSoftmax:
             total = kb.load(self.sums, c, width)
             kb.store(kb.pure(simd.DivOp(self._constant(1), total)), self.sums, c)
 
-    def block(
-        self,
-        start: Index,
-        keys: Index,
-        count: Index,
-        masks: Sequence[Index],
-        first: Index,
-    ) -> None:
-        """
-        Scores of the keys from `start` on become weights.
-
-        `masks` is where each mask's row for the first query begins, `first` the
-        position of that query.
-        """
+    def block(self, place: Place, start: Index, keys: Index, count: Index) -> None:
+        """Scores of the keys from `start` on become weights."""
         kb, width = self._kb, self._tiling.width
         with kb.loop(0, count, width, extent=self._tiling.queries) as c:
-            rest = count - c
-            known = rest.dim
-            is_full = isinstance(known, int) and known >= width
-            lanes = None if is_full else kb.mask(rest, width)
-            largest = self._mask_and_maximum(start, keys, c, masks, first, lanes)
+            largest = self._mask_and_maximum(place, start, keys, c, count - c)
             if self._tiling.is_single:
                 total = self._powers(keys, c, self._finite(largest))
                 kb.store(total, self.sums, c)
@@ -146,23 +121,28 @@ class OnlineSoftmax:
         return self._kb.pure(simd.ExpOp(value))
 
     def _mask_and_maximum(
-        self,
-        start: Index,
-        keys: Index,
-        column: Index,
-        masks: Sequence[Index],
-        first: Index,
-        lanes: SSAValue | None,
+        self, place: Place, start: Index, keys: Index, column: Index, queries: Index
     ) -> SSAValue:
-        """Apply all masks to a column of scores; gives the largest of it."""
+        """
+        Apply all masks to a column of scores; gives the largest of it.
+
+        `queries` is how many there are from the column on.
+        """
         kb, width = self._kb, self._tiling.width
+        masks = list(zip(self._operands.masks, place.masks, strict=True))
+        while masks and masks[0][0].row_stride != 0 and masks[0][0].column_stride == 1:
+            mask, origin = masks.pop(0)
+            index = origin + start + column * mask.row_stride
+            self._mask_tiles(mask, index, keys, column, queries)
 
         def step(key: Index, carried: list[SSAValue]) -> list[SSAValue]:
             at = self._at(key, column)
             score = value = kb.load(self._scores.ptr, at, width)
-            for mask, origin in zip(self._masks, masks, strict=True):
-                value = self._masked(value, mask, origin, start + key, column, lanes)
-            value = self._causal(value, start + key, first + column)
+            for mask, origin in masks:
+                index = origin + (start + key) * mask.column_stride
+                index = index + column * mask.row_stride
+                value = self._masked(value, mask, index, queries)
+            value = self._causal(value, start + key, place.first + column)
             if value is not score:
                 kb.store(value, self._scores.ptr, at)
             return [self._larger(carried[0], value)]
@@ -170,30 +150,81 @@ class OnlineSoftmax:
         (largest,) = kb.fold(0, keys, 1, [self._constant(-math.inf)], step)
         return largest
 
-    def _masked(
+    def _mask_tiles(
+        self, mask: Operand, index: Index, keys: Index, column: Index, queries: Index
+    ) -> None:
+        """Apply a mask that is dense along keys: its tiles are transposed."""
+        kb, width = self._kb, self._tiling.width
+        with kb.loop(0, keys, width, extent=self._operands.keys) as key:
+            left = keys - key
+
+            def whole() -> Sequence[SSAValue]:
+                self._mask_tile(mask, index + key, key, column, None)
+                return ()
+
+            def part() -> Sequence[SSAValue]:
+                if kb.target.has_masks:
+                    counts = kb.minimum(queries, width), kb.minimum(left, width)
+                    self._mask_tile(mask, index + key, key, column, counts)
+                    return ()
+                with kb.loop(0, kb.minimum(left, width)) as k:
+                    at = self._at(key + k, column)
+                    score = kb.load(self._scores.ptr, at, width)
+                    value = self._masked(score, mask, index + key + k, queries)
+                    kb.store(value, self._scores.ptr, at)
+                return ()
+
+            fits = kb.both(
+                kb.compare("sge", queries, width), kb.compare("sge", left, width)
+            )
+            kb.choose(fits, whole, part)
+
+    def _mask_tile(
         self,
-        score: SSAValue,
-        mask: Mask,
-        origin: Index,
+        mask: Operand,
+        index: Index,
         key: Index,
         column: Index,
-        lanes: SSAValue | None,
-    ) -> SSAValue:
+        counts: tuple[Index, Index] | None,
+    ) -> None:
+        """Apply a square of a mask; rows of scores beyond the keys do not matter."""
         kb, width = self._kb, self._tiling.width
-        index = origin + key * mask.key_stride
-        if mask.query_stride == 0:
+        rows = columns = None
+        if counts is not None:
+            rows, columns = map(kb.value, counts)
+        base, offset = kb.address(mask.ptr, index)
+        stride = kb.value(mask.row_stride)
+        tile = simd.LoadTransposedOp(base, offset, stride, width, rows, columns)
+        kb.add(tile)
+        for i, value in enumerate(tile.results):
+            at = self._at(key + i, column)
+            score = kb.load(self._scores.ptr, at, width)
+            kb.store(self._apply(score, value, mask), self._scores.ptr, at)
+
+    def _masked(
+        self, score: SSAValue, mask: Operand, index: Index, queries: Index
+    ) -> SSAValue:
+        """Scores of a key under a mask; `index` is its value for the first query."""
+        kb, width = self._kb, self._tiling.width
+        if mask.row_stride == 0:
             value = kb.splat(kb.load(mask.ptr, index), width)
         else:
-            index = index + column * mask.query_stride
-            value = kb.load_strided(mask.ptr, index, mask.query_stride, width, lanes)
+            known = queries.dim
+            is_full = isinstance(known, int) and known >= width
+            lanes = None if is_full else kb.mask(queries, width)
+            value = kb.load_strided(mask.ptr, index, mask.row_stride, width, lanes)
+        return self._apply(score, value, mask)
+
+    def _apply(self, score: SSAValue, value: SSAValue, mask: Operand) -> SSAValue:
+        kb = self._kb
         if not is_bool(mask.element):
             return kb.pure(simd.AddOp(score, value))
-        fill = self._constant(self._op.fill_value)
+        fill = self._constant(self._operands.op.fill_value)
         return kb.pure(simd.SelectOp(value, score, fill))
 
     def _causal(self, score: SSAValue, key: Index, query: Index) -> SSAValue:
         """-inf in the lanes whose query lies more than the offset before the key."""
-        offset = self._op.causal_offset
+        offset = self._operands.op.causal_offset
         if offset is None:
             return score
         kb = self._kb

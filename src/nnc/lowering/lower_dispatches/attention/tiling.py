@@ -9,6 +9,12 @@ from nnc.lowering.tiling import max_rows
 from nnc.symbolic import Dim, ceildiv
 from nnc.target import Target
 
+FEW_QUERIES: Final = 8
+"""Up to that many queries are done one by one."""
+
+KEYS_AT_ONCE: Final = 512
+"""Keys of a block where queries are done one by one."""
+
 _QUERIES: Final = 96
 """Queries of a block: a multiple of all tile heights and vector widths."""
 
@@ -79,7 +85,7 @@ def attention_tiling(
     limit = _QUERIES if max(depths) <= _DEEP else _QUERIES // 2
     vectors = 1 if fixed_queries is not None and fixed_queries <= width else 2
     tallest = min(_MAX_HEIGHT, max_rows(target, vectors))
-    result_width = _power_of_two_divisor(depths[1], width)
+    result_width = power_of_two_divisor(depths[1], width)
     result_vectors = _result_vectors(depths[1] // result_width)
     result_tallest = min(_MAX_HEIGHT, max_rows(target, result_vectors))
     block, result_rows = limit, result_tallest
@@ -127,7 +133,7 @@ def _best_height(rows: int, tallest: int) -> int:
     return min(range(min(rows, tallest), 0, -1), key=time)
 
 
-def _power_of_two_divisor(number: int, limit: int) -> int:
+def power_of_two_divisor(number: int, limit: int) -> int:
     """The largest power of two up to `limit` that divides `number`."""
     power = 1
     while power < limit and number % (2 * power) == 0:
