@@ -40,6 +40,7 @@ def compile(
     num_threads: int | None = None,
     cache: bool = True,
     tune: bool = False,
+    winograd: str = "auto",
     pipeline: str | None = None,
     on_pass: OnPass | None = None,
 ) -> CompiledModel:
@@ -55,6 +56,9 @@ def compile(
     what is left of it).
     `num_threads` is how many threads one run may use, the caller's included; without
     it, as many as the cores that this process is allowed. Results do not depend on it.
+    `winograd` says which 3x3 convolutions Winograd's algorithm computes, which rounds
+    differently: `auto`, those where that is faster; `f2` or `f4`, the same with tiles
+    of this size only; `off`, none.
     `on_pass` is called before each phase, for a progress bar. The remaining options
     accept only their defaults in this release.
 
@@ -85,6 +89,7 @@ def compile(
         num_threads=num_threads,
         cache=cache,
         tune=tune,
+        winograd=winograd,
         pipeline=pipeline,
     )
     options.check()

@@ -227,7 +227,9 @@ class Build:
 
     def _steps(self) -> list[tuple[str, ArgSpec]]:
         text = self.options.pipeline
-        options = pipelines.PipelineOptions(target=self.target_name)
+        options = pipelines.PipelineOptions(
+            target=self.target_name, winograd=self.options.winograd
+        )
         if text is not None:
             specs = pipelines.expand(text, defaults=options)
             return [("", spec) for spec in specs]

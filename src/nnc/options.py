@@ -21,6 +21,9 @@ OutputKind = Literal["mlir", "ll", "s", "o"]
 
 DEFAULT_PIPELINE = "nnc-default"
 
+WINOGRAD_CHOICES = ("auto", "off", "f2", "f4")
+"""Where Winograd's algorithm may compute convolutions; f2 and f4 are tile sizes."""
+
 
 @dataclass(frozen=True)
 class CompileOptions:
@@ -34,6 +37,7 @@ class CompileOptions:
     num_threads: int | None = None
     cache: bool = True
     tune: bool = False
+    winograd: str = "auto"
     pipeline: str | None = None
 
     def check(self) -> None:
@@ -52,6 +56,9 @@ class CompileOptions:
             raise CompileError("quantize is not in this release; leave it out")
         if self.tune:
             raise CompileError("tune is not in this release; leave it out")
+        if self.winograd not in WINOGRAD_CHOICES:
+            known = ", ".join(f"'{c}'" for c in WINOGRAD_CHOICES)
+            raise CompileError(f"winograd={self.winograd!r} is none of {known}")
         if self.example_inputs is not None:
             raise CompileError(
                 "example_inputs is for models that have to be traced, which are not in "
@@ -61,6 +68,7 @@ class CompileOptions:
     def _check_types(self) -> None:
         """Callers without a type checker get an error that names the option."""
         _require("target", self.target, (str, Target), "a name or an nnc.Target")
+        _require("winograd", self.winograd, (str,), "a string")
         _require("precision", self.precision, (str,), "a string")
         _require("pipeline", self.pipeline, (str, type(None)), "a string or None")
         _require("cache", self.cache, (bool,), "a bool")

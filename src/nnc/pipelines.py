@@ -39,6 +39,9 @@ class PipelineOptions:
     target: str = "native"
     """Name of the `nnc.Target` that code is made for."""
 
+    winograd: str = "auto"
+    """Where Winograd's algorithm may compute convolutions: auto, f2, f4 or off."""
+
 
 _DEFAULTS: Final = PipelineOptions()
 
@@ -79,6 +82,8 @@ def nnc_default(options: PipelineOptions) -> Mapping[Stage, tuple[ArgSpec, ...]]
             spec("decompose-nn"),
             spec("choose-layout"),
             *_CLEAN,
+            spec("apply-winograd", target=target, tiles=options.winograd),
+            spec("fold-constants"),
             # Decide what shares a kernel.
             spec("explicit-padding"),
             spec("form-dispatches"),

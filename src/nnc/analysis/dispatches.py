@@ -2,12 +2,13 @@
 What kind of kernel a dispatch is: the one definition that passes and kernels share.
 
 `analyze` looks at the region of an `nn.dispatch` or `rt.dispatch` and says which of
-six forms it has, with the parts by name. A region of no form is a bug of the pass
+seven forms it has, with the parts by name. A region of no form is a bug of the pass
 that made it: `VerifyException` tells the reason.
 
-- contraction: one `nn.matmul` or non-depthwise `nn.conv`; its operands are view chains
-  on block arguments; elementwise ops follow on its shape.
+- contraction: one `nn.matmul`, non-depthwise `nn.conv` or `nn.winograd_product`; its
+  operands are view chains on block arguments; elementwise ops follow on its shape.
 - attention: one `nn.attention` on view chains; nothing but views follows.
+- tiles: one `nn.winograd_input` on a view chain, and nothing else.
 - window: one `nn.pool` or depthwise `nn.conv`, with elementwise ops before and after.
 - scan: one `nn.arg_reduce` or `nn.cumulative`, likewise.
 - rows: `nn.reduce` ops over the same axes of one shape, elementwise ops between.
@@ -26,7 +27,15 @@ from xdsl.utils.exceptions import VerifyException
 
 from nnc.analysis.axes import AxisMap
 from nnc.analysis.strides import contiguous_strides, reshaped_strides
-from nnc.dialects.nn import attention, conv, linear, movement, reduction, structure
+from nnc.dialects.nn import (
+    attention,
+    conv,
+    linear,
+    movement,
+    reduction,
+    structure,
+    winograd,
+)
 from nnc.dialects.nn.elementwise import ELEMENTWISE_OPS
 from nnc.dialects.nn.types import dims_of
 from nnc.symbolic import Dim
@@ -44,7 +53,7 @@ MOVEMENT = VIEWS | {
 }
 """Ops of which every result element is one element of an operand, or a constant."""
 
-CONTRACTIONS = frozenset({linear.MatmulOp, conv.ConvOp})
+CONTRACTIONS = frozenset({linear.MatmulOp, conv.ConvOp, winograd.WinogradProductOp})
 SCANS = frozenset({reduction.ArgReduceOp, reduction.CumulativeOp})
 
 
@@ -53,6 +62,7 @@ class DispatchKind(StrEnum):
 
     CONTRACTION = "contraction"
     ATTENTION = "attention"
+    TILES = "tiles"
     WINDOW = "window"
     SCAN = "scan"
     ROWS = "rows"
@@ -138,13 +148,15 @@ def is_contraction(op: Operation) -> bool:
     """Whether `op` is computed by the contraction kernel."""
     if isinstance(op, conv.ConvOp):
         return not is_depthwise(op)
-    return isinstance(op, linear.MatmulOp)
+    return isinstance(op, linear.MatmulOp | winograd.WinogradProductOp)
 
 
 def reads_rows(op: Operation) -> int:
     """How many operands of `op` its kernel reads as vectors along the last axis."""
     if isinstance(op, attention.AttentionOp):
         return 3
+    if isinstance(op, winograd.WinogradInputOp):
+        return 1
     return len(op.operands) if is_contraction(op) or is_window(op) else 0
 
 
@@ -187,7 +199,9 @@ def analyze(region: Block | Region | Operation) -> DispatchForm:
         for op in body
         if type(op) in CONTRACTIONS
         or type(op) in SCANS
-        or isinstance(op, conv.PoolOp | attention.AttentionOp)
+        or isinstance(
+            op, conv.PoolOp | attention.AttentionOp | winograd.WinogradInputOp
+        )
     ]
     reductions = [op for op in body if isinstance(op, reduction.ReduceOp)]
     if len(anchors) > 1:
@@ -200,6 +214,8 @@ def analyze(region: Block | Region | Operation) -> DispatchForm:
         return _analyze_rows(block, body, last, reductions)
     if not anchors:
         return _analyze_pointwise(block, body, last)
+    if isinstance(anchors[0], winograd.WinogradInputOp):
+        return _analyze_tiles(block, body, last, anchors[0])
     return _analyze_anchored(block, body, last, anchors[0])
 
 
@@ -299,6 +315,33 @@ def _analyze_pointwise(
     )
 
 
+def _analyze_tiles(
+    block: Block,
+    body: Sequence[Operation],
+    last: structure.YieldOp,
+    anchor: winograd.WinogradInputOp,
+) -> DispatchForm:
+    chain = view_chain(anchor.operand)
+    is_alone = len(body) == len(chain.ops) + 1 and chain.unpack is None
+    if not is_alone or list(last.arguments) != [anchor.result]:
+        raise VerifyException(
+            f"{anchor.name} must be the only op of a dispatch but views"
+        )
+    if not isinstance(chain.root, BlockArgument):
+        raise VerifyException(f"{anchor.name} must read a view of a block argument")
+    return DispatchForm(
+        kind=DispatchKind.TILES,
+        block=block,
+        anchor=anchor,
+        operands=(chain,),
+        prologue=(),
+        epilogue=(),
+        reductions=(),
+        yields=(Yielded(anchor.result, (), anchor.result),),
+        full_dims=dims_of(anchor.result),
+    )
+
+
 def _analyze_anchored(
     block: Block, body: Sequence[Operation], last: structure.YieldOp, anchor: Operation
 ) -> DispatchForm:
@@ -318,6 +361,10 @@ def _analyze_anchored(
                 "nn.unpack must give the second operand of a contraction"
             )
     dims = dims_of(anchor.results[0])
+    if isinstance(anchor, winograd.WinogradProductOp) and any(
+        chain.ops and chain.unpack is None for chain in operands
+    ):
+        raise VerifyException(f"{anchor.name} must read its operands where they are")
     dependent = _dependent_ops(anchor, body)
     feeding = _feeding_ops(anchor)
     yields = tuple(_yielded(a, dependent, anchor) for a in last.arguments)
@@ -346,6 +393,8 @@ def _analyze_anchored(
         _check_on_shape(op, shapes, dependent, allow_chain=False)
     for yielded in yields:
         _check_yield(yielded, shapes, kind)
+        if isinstance(anchor, winograd.WinogradProductOp) and yielded.views:
+            raise VerifyException(f"views between {anchor.name} and nn.yield")
     return DispatchForm(
         kind=kind,
         block=block,

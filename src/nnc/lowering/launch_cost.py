@@ -14,7 +14,15 @@ from typing import Final
 from xdsl.ir import Operation
 
 from nnc.analysis.dispatches import VIEWS, DispatchForm
-from nnc.dialects.nn import conv, elementwise, linear, movement, reduction, structure
+from nnc.dialects.nn import (
+    conv,
+    elementwise,
+    linear,
+    movement,
+    reduction,
+    structure,
+    winograd,
+)
 from nnc.dialects.nn.types import dims_of, element_type_of, is_float
 from nnc.dialects.rt import DispatchOp
 from nnc.dialects.rt.types import buffer_type_of
@@ -29,6 +37,9 @@ _PICOSECONDS_A_BYTE: Final = 50
 
 _PICOSECONDS_A_SCALAR: Final = 500
 """One element that is computed alone."""
+
+_TILE_OPS: Final = 6
+"""Vector instructions for a vector of a transformed tile."""
 
 _TRANSCENDENTAL: Final = 12
 _HARD: Final = 40
@@ -68,6 +79,8 @@ _WEIGHTS: Final[Mapping[type[Operation], int]] = {
 }
 """Vector instructions for a vector of results, where they are not 1."""
 
+Contraction = linear.MatmulOp | conv.ConvOp | winograd.WinogradProductOp
+
 _FREE: Final = VIEWS | {structure.ConstantOp, structure.DimsOp, structure.YieldOp}
 _SCALAR: Final = frozenset(
     {movement.GatherOp, movement.GatherElementsOp, movement.ResizeOp}
@@ -86,11 +99,13 @@ def launch_cost(dispatch: DispatchOp, form: DispatchForm, target: Target) -> Dim
         if type(op) in _FREE:
             continue
         results = dim_product(dims_of(op.results[0]))
-        if isinstance(op, linear.MatmulOp | conv.ConvOp):
+        if isinstance(op, Contraction):
             # One vector instruction does a multiplication and an addition.
             is_vector = is_float(element_type_of(op.results[0]))
             each = vector if is_vector else _PICOSECONDS_A_SCALAR
-            add(results * _products(op), max(1, each))
+            add(_products(op), max(1, each))
+        elif isinstance(op, winograd.WinogradInputOp):
+            add(results, _TILE_OPS * vector)
         elif isinstance(op, conv.PoolOp):
             add(results * dim_product(op.kernel), vector)
         elif isinstance(op, reduction.ReduceOp):
@@ -111,9 +126,12 @@ def launch_cost(dispatch: DispatchOp, form: DispatchForm, target: Target) -> Dim
     return cost // 1000
 
 
-def _products(op: linear.MatmulOp | conv.ConvOp) -> Dim:
-    """Products that are added up for one result."""
+def _products(op: Contraction) -> Dim:
+    """All products that are added up."""
+    if isinstance(op, winograd.WinogradProductOp):
+        return dim_product(dims_of(op.tiles)) * dims_of(op.filter)[-1]
+    results = dim_product(dims_of(op.result))
     if isinstance(op, linear.MatmulOp):
-        return dims_of(op.lhs)[-1]
+        return results * dims_of(op.lhs)[-1]
     *taps, channels, _ = dims_of(op.filter)
-    return dim_product(taps) * channels
+    return results * dim_product(taps) * channels

@@ -25,6 +25,9 @@ MAX_COLUMN_VECTORS: Final = 4
 _MAX_ROWS: Final = 14
 """Taller tiles gain nothing and cost code."""
 
+_MAX_TILE_GROUP: Final = 12
+"""With tiles of 14 rows, products that end on the stack took half as long again."""
+
 _SMALL_TILE: Final = 6
 """Tiles of up to that many rows lose speed with every row less."""
 
@@ -78,6 +81,22 @@ def panel_width(target: Target, element_type: Attribute, columns: int) -> int:
     """
     width = vector_width(target, element_type)
     return column_vectors(target, width, columns) * width
+
+
+def tile_group(target: Target, columns: int, tiles: DimLike) -> int:
+    """
+    How many transformed tiles of a Winograd convolution are multiplied at a time.
+
+    As many as a register tile has rows, less where that leaves fewer rows unused.
+    """
+    width = target.lanes(32)
+    nv = column_vectors(target, width, columns)
+    most = min(max_rows(target, nv), _MAX_TILE_GROUP)
+    known = Dim.of(tiles).as_int()
+    if known is None:
+        return most
+    rows = balanced_row_tiles(known, most)
+    return rows.rows if rows.full != 0 else max(rows.rest_rows, 1)
 
 
 @dataclass(frozen=True)

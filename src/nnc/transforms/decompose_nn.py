@@ -49,6 +49,11 @@ from nnc.dialects.nn.reduction import (
     SoftmaxOp,
 )
 from nnc.dialects.nn.structure import WeightOp
+from nnc.dialects.nn.winograd import (
+    WinogradFilterOp,
+    WinogradInputOp,
+    WinogradProductOp,
+)
 from nnc.transforms.decomposition.attention import decompose_attention
 from nnc.transforms.decomposition.conv_transpose import (
     decompose_biased,
@@ -74,6 +79,9 @@ LEGAL_OPS: frozenset[type[Operation]] = frozenset(
         PackOp,
         ConvOp,
         PoolOp,
+        WinogradFilterOp,
+        WinogradInputOp,
+        WinogradProductOp,
         ReduceOp,
         ArgReduceOp,
         CumulativeOp,

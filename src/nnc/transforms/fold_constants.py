@@ -41,6 +41,7 @@ from nnc.dialects.nn.structure import (
     WeightOp,
 )
 from nnc.dialects.nn.types import ShapeAttr, bit_width, element_type_of, static_shape
+from nnc.dialects.nn.winograd import WinogradProductOp
 from nnc.errors import RunError
 from nnc.interpreters.nn import evaluate_op, has_reference
 from nnc.transforms.regions import program_blocks
@@ -179,7 +180,7 @@ class _Folder:
 def is_weight_operand(use: Use) -> bool:
     """Whether a contraction reads a value as weights: kernels want those as memory."""
     return use.index == 1 and isinstance(
-        use.operation, ConvOp | ConvTransposeOp | MatmulOp
+        use.operation, ConvOp | ConvTransposeOp | MatmulOp | WinogradProductOp
     )
 
 

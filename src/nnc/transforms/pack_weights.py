@@ -49,17 +49,20 @@ from nnc.dialects.nn.types import (
     static_shape,
     tensor_type_of,
 )
+from nnc.dialects.nn.winograd import WinogradProductOp
 from nnc.lowering import tiling
 from nnc.target import Target
 from nnc.target_record import record_target
 from nnc.transforms.regions import program_blocks
 from nnc.transforms.worklist import erase_dead
 
+Packable = ConvOp | MatmulOp | WinogradProductOp
+
 
 def pack_operand(dispatch: DispatchOp, target: Target) -> bool:
     """Let the contraction of `dispatch`, if any, read its constant operand packed."""
     anchor = next((op for op in dispatch.block.ops if is_contraction(op)), None)
-    if not isinstance(anchor, ConvOp | MatmulOp):
+    if not isinstance(anchor, Packable):
         return False
     argument = anchor.operands[1]
     if not isinstance(argument, BlockArgument) or not argument.has_one_use():
@@ -86,7 +89,7 @@ def pack_operand(dispatch: DispatchOp, target: Target) -> bool:
     return True
 
 
-def _is_packable(anchor: ConvOp | MatmulOp, weight: SSAValue) -> bool:
+def _is_packable(anchor: Packable, weight: SSAValue) -> bool:
     """Whether `weight` is a constant that is one matrix for all of the anchor."""
     if not isinstance(weight, OpResult):
         return False
@@ -94,7 +97,7 @@ def _is_packable(anchor: ConvOp | MatmulOp, weight: SSAValue) -> bool:
         return False
     if isinstance(anchor, MatmulOp):
         return rank_of(weight) == 2
-    return anchor.channels_last
+    return isinstance(anchor, WinogradProductOp) or anchor.channels_last
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,11 @@ from nnc.dialects.nn.reduction import (
 )
 from nnc.dialects.nn.structure import ConstantOp, DimsOp, DispatchOp, WeightOp, YieldOp
 from nnc.dialects.nn.types import ShapeAttr
+from nnc.dialects.nn.winograd import (
+    WinogradFilterOp,
+    WinogradInputOp,
+    WinogradProductOp,
+)
 
 NN = Dialect(
     "nn",
@@ -55,6 +60,9 @@ NN = Dialect(
         ConvOp,
         ConvTransposeOp,
         PoolOp,
+        WinogradFilterOp,
+        WinogradInputOp,
+        WinogradProductOp,
         ReduceOp,
         ArgReduceOp,
         CumulativeOp,

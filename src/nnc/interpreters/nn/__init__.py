@@ -38,6 +38,7 @@ from nnc.interpreters.nn import (
     reduction,
     resize,
     structure,
+    winograd,
 )
 from nnc.interpreters.nn.environment import Array, Environment, References, evaluate
 from nnc.interpreters.nn.inputs import bind_inputs, main_of
@@ -52,6 +53,7 @@ GROUPS: Mapping[str, References] = {
     "conv": conv.REFERENCES,
     "reduction": reduction.REFERENCES,
     "structure": structure.REFERENCES,
+    "winograd": winograd.REFERENCES,
 }
 """The reference implementations by op group."""
 

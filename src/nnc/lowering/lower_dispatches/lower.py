@@ -14,6 +14,7 @@ from xdsl.utils.exceptions import VerifyException
 from nnc.analysis.dispatches import DispatchForm, DispatchKind, analyze
 from nnc.analysis.work import Work, work_of
 from nnc.dialects.nn.base import LOCATION
+from nnc.dialects.nn.winograd import WinogradProductOp
 from nnc.dialects.rt import DispatchOp, LaunchOp
 from nnc.dialects.rt.types import buffer_type_of
 from nnc.errors import CompileError
@@ -30,6 +31,7 @@ from nnc.lowering.lower_dispatches.pointwise import build_pointwise
 from nnc.lowering.lower_dispatches.reduction import build_rows
 from nnc.lowering.lower_dispatches.scan import ScanKernel
 from nnc.lowering.lower_dispatches.window import WindowKernel
+from nnc.lowering.lower_dispatches.winograd import product_kernel, tiles_kernel
 from nnc.symbolic import Dim
 from nnc.target import Target
 from nnc.target_record import record_target
@@ -84,6 +86,15 @@ def schedule_rows(
     return Scheduled(kb.finish(), tasks, schedule)
 
 
+def schedule_tiles(
+    dispatch: DispatchOp, form: DispatchForm, target: Target
+) -> Scheduled:
+    """Transformed tiles of an image."""
+    buffers = [buffer_type_of(b) for b in (*dispatch.inputs, *dispatch.outputs)]
+    kernel, tasks = tiles_kernel(form, buffers, target)
+    return Scheduled(kernel, tasks, "tiles")
+
+
 def schedule_window(
     dispatch: DispatchOp, form: DispatchForm, target: Target
 ) -> Scheduled:
@@ -107,6 +118,9 @@ def schedule_contraction(
 ) -> Scheduled:
     """Matrix products and convolutions."""
     buffers = [buffer_type_of(b) for b in (*dispatch.inputs, *dispatch.outputs)]
+    if isinstance(form.anchor, WinogradProductOp):
+        product = product_kernel(form, buffers, target)
+        return Scheduled(product.kernel, product.tasks, product.schedule)
     made = contraction_kernel(form, buffers, target)
     return Scheduled(made.kernel, made.tasks, made.schedule)
 
@@ -123,6 +137,7 @@ def schedule_attention(
 SCHEDULES: Mapping[DispatchKind, Schedule] = {
     DispatchKind.CONTRACTION: schedule_contraction,
     DispatchKind.ATTENTION: schedule_attention,
+    DispatchKind.TILES: schedule_tiles,
     DispatchKind.POINTWISE: schedule_pointwise,
     DispatchKind.ROWS: schedule_rows,
     DispatchKind.WINDOW: schedule_window,

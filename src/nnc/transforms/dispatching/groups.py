@@ -29,6 +29,7 @@ from nnc.dialects.nn.movement import BroadcastOp, DimCastOp
 from nnc.dialects.nn.reduction import ReduceOp
 from nnc.dialects.nn.structure import DispatchOp
 from nnc.dialects.nn.types import dims_of
+from nnc.dialects.nn.winograd import WinogradInputOp
 from nnc.symbolic import Dim
 from nnc.transforms.dispatching.values import (
     is_scalar_expression,
@@ -45,6 +46,7 @@ MAX_OPS = 96
 _PREFERENCE = {
     DispatchKind.CONTRACTION: 5,
     DispatchKind.ATTENTION: 4,
+    DispatchKind.TILES: 4,
     DispatchKind.WINDOW: 3,
     DispatchKind.SCAN: 2,
     DispatchKind.ROWS: 1,
@@ -186,6 +188,8 @@ class Grouping:
             self.start(op, DispatchKind.ATTENTION)
         elif is_window(op):
             self.start(op, DispatchKind.WINDOW)
+        elif isinstance(op, WinogradInputOp):
+            self.start(op, DispatchKind.TILES)
         elif type(op) in SCANS:
             self.start(op, DispatchKind.SCAN)
         else:
@@ -248,6 +252,8 @@ class Grouping:
 
     def why_not(self, op: Operation, group: Group) -> str | None:
         """Why `op`, elementwise, cannot join `group`; None if it can."""
+        if group.kind is DispatchKind.TILES:
+            return "transformed tiles stand alone"
         dims = dims_of(op.results[0])
         if group.kind is DispatchKind.ATTENTION:
             return "nothing follows attention in its dispatch"

@@ -15,6 +15,7 @@ from nnc.dialects.nn.base import LOCATION
 from nnc.dialects.nn.movement import ReshapeOp, TransposeOp
 from nnc.dialects.nn.structure import ConstantOp, DispatchOp, YieldOp
 from nnc.dialects.nn.types import dims_of
+from nnc.dialects.nn.winograd import WinogradProductOp
 from nnc.transforms.dispatching.groups import Group
 from nnc.transforms.dispatching.values import (
     PULLED_VIEWS,
@@ -122,7 +123,9 @@ def _trailing_views(
 
     `transpose` that keeps the last axis, then a `reshape` that would have to copy.
     """
-    if kind is DispatchKind.POINTWISE:
+    if kind is DispatchKind.POINTWISE or any(
+        isinstance(op, WinogradProductOp) for op in members
+    ):
         return []
     found: list[Operation] = []
     for op in members:

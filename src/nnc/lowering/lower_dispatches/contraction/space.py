@@ -131,11 +131,11 @@ def contraction_space(
     assert isinstance(anchor, MatmulOp | ConvOp)
     a = _operand_view(form.operands[0], buffers)
     b = _operand_view(form.operands[1], buffers)
-    gathered = _epilogue_views(form, buffers)
+    gathered = epilogue_views(form, buffers)
     if a is None or b is None or gathered is None:
         return None
     views, leaves, outputs = gathered
-    packing = _packing(form.operands[1])
+    packing = packing_of(form.operands[1])
     if isinstance(anchor, MatmulOp):
         parts = _matmul_axes(anchor, a, b, packing, views)
     else:
@@ -186,7 +186,8 @@ def _operand_view(chain: ViewChain, buffers: Sequence[BufferType]) -> View | Non
     return view if chain.unpack is not None else view.seen_through(chain.ops)
 
 
-def _packing(chain: ViewChain) -> Packing | None:
+def packing_of(chain: ViewChain) -> Packing | None:
+    """How an operand that the chain leads to is packed; None if it is not."""
     unpack = chain.unpack
     if unpack is None:
         return None
@@ -195,9 +196,10 @@ def _packing(chain: ViewChain) -> Packing | None:
     return Packing(panel, panels, k)
 
 
-def _epilogue_views(
+def epilogue_views(
     form: DispatchForm, buffers: Sequence[BufferType]
 ) -> tuple[list[View], dict[SSAValue, int], tuple[int, ...]] | None:
+    """What the epilogue reads and writes, and where; None for unusual views."""
     views: list[View] = []
     leaves: dict[SSAValue, int] = {}
     for value, chain in leaf_chains(form):
