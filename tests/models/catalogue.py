@@ -156,6 +156,27 @@ def _speech(rng: np.random.Generator, N: int = 1) -> Feeds:
     }
 
 
+def _speech_8k(rng: np.random.Generator, N: int = 1) -> Feeds:
+    feeds = _speech(rng, N)
+    feeds["input"] = feeds["input"][:, :288].copy()
+    feeds["sr"] = np.array(8000, np.int64)
+    return feeds
+
+
+def _speech_only(rng: np.random.Generator, N: int = 1) -> Feeds:
+    feeds = _speech(rng, N)
+    del feeds["sr"]
+    return feeds
+
+
+def _speech_sequence(rng: np.random.Generator, T: int = 7) -> Feeds:
+    return {
+        "input": 0.1 * rng.standard_normal((T, 576), np.float32),
+        "h": np.zeros((1, 1, 128), np.float32),
+        "c": np.zeros((1, 1, 128), np.float32),
+    }
+
+
 def _array(*shape: int) -> Callable[..., Feeds]:
     return lambda rng: {"input": rng.standard_normal(shape, np.float32)}
 
@@ -179,6 +200,7 @@ _LOCATORS: dict[str, Callable[[str], Path]] = {
 }
 
 _OCR = "rapidocr_onnxruntime/models"
+_SILERO = "silero_vad/data"
 _LIGHT = (
     "bvlc_alexnet",
     "densenet121",
@@ -233,6 +255,19 @@ NETWORKS: dict[str, Network] = {
             _audio,
             {"N": 1},
             {"N": 2},
+        ),
+        _package("silero_vad", f"{_SILERO}/silero_vad.onnx", _speech),
+        _package("silero_vad_8k", f"{_SILERO}/silero_vad.onnx", _speech_8k),
+        _package("silero_vad_op15", f"{_SILERO}/silero_vad_16k_op15.onnx", _speech),
+        _package("silero_vad_op18", f"{_SILERO}/silero_vad_op18_ifless.onnx", _speech),
+        _package("silero_vad_half", f"{_SILERO}/silero_vad_half.onnx", _speech_only),
+        _package(
+            "silero_vad_sequence",
+            f"{_SILERO}/silero_vad_16k_sequence.onnx",
+            _speech_sequence,
+            {"T": 7},
+            {"T": 1},
+            {"T": 100},
         ),
         *(
             Network(
@@ -315,9 +350,6 @@ def _case(name: str, label: str = "", **sizes: int) -> Case:
     return Case(f"{name}{label and '@'}{label}", NETWORKS[name], sizes)
 
 
-_SILERO = _package("silero_vad", "silero_vad/data/silero_vad.onnx", _speech)
-
-
 MEASURED: dict[str, Case] = {
     case.name: case
     for case in (
@@ -336,7 +368,7 @@ MEASURED: dict[str, Case] = {
         _case("ppocr_rec", "481", W=481),
         _case("ppocr_cls"),
         _case("basic_pitch"),
-        Case("silero_vad", _SILERO),
+        _case("silero_vad"),
         _case("bert_base"),
         _case("bert_base", "8x32", N=8, S=32),
         _case("minilm_l6", "1x16", S=16),

@@ -8,7 +8,8 @@ source node, and answers what shape arithmetic is known to hold.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import TypeAlias, cast
 
 import numpy as np
@@ -22,6 +23,7 @@ from nnc.dialects import nn
 from nnc.dialects.nn import elementwise as ew
 from nnc.dialects.nn.base import LOCATION, BinaryOp, NnOp, UnaryOp, location_of
 from nnc.dialects.nn.constants import constant_value, make_constant
+from nnc.dialects.nn.control import IfOp, LoopOp
 from nnc.dialects.nn.dtypes import numpy_dtype
 from nnc.dialects.nn.reduction import ReduceKind
 from nnc.dialects.nn.types import (
@@ -79,6 +81,17 @@ class Builder:
         self._location: StringAttr | None = None
         self._scalars: dict[tuple[bytes, Attribute], SSAValue] = {}
 
+    @contextmanager
+    def nested(self, block: Block) -> Generator[None]:
+        """Append to another block for a while: that of a region, or of one around."""
+        outer, scalars = self.block, self._scalars
+        # Values of the region cannot be used behind it.
+        self.block, self._scalars = block, dict(scalars)
+        try:
+            yield
+        finally:
+            self.block, self._scalars = outer, scalars
+
     def set_location(self, name: str) -> None:
         """The source node that the ops from here on stand for."""
         self._location = StringAttr(ascii_name(name))
@@ -100,6 +113,22 @@ class Builder:
         result = op.results[0]
         self._check_size(result)
         return result
+
+    def emit_region_op(self, op: IfOp | LoopOp) -> list[SSAValue]:
+        """
+        Append an op with regions; its results.
+
+        Raises:
+            VerifyException: operands and regions do not fit.
+            LimitExceeded: a result is too large.
+        """
+        op.verify_()
+        if self._location is not None:
+            op.attributes[LOCATION] = self._location
+        self.block.add_op(op)
+        for result in op.results:
+            self._check_size(result)
+        return list(op.results)
 
     def _check_size(self, value: SSAValue) -> None:
         type_ = tensor_type_of(value)

@@ -48,7 +48,6 @@ class HostFunction:
         self._state, self._table = self._blocks[0].args
         self._state.name_hint, self._table.name_hint = "state", "table"
         self._builder = Builder(InsertPoint.at_end(self._blocks[0]))
-        self._zero = self._constant(0)
         self._old = self._builder.insert(llvmx.EnterFloatStateOp()).old
         self._needs_update = self._needs_refuse = False
 
@@ -109,7 +108,7 @@ class HostFunction:
         one = self._constant(1)
         flag = one if step.condition is None else self._load_flag(step.condition)
         head, body, done = self._new_block(i64, i64), self._new_block(), None
-        self._branch(head, self._zero, flag)
+        self._branch(head, self._constant(0), flag)
         self._enter(head)
         iteration, goes_on = head.args
         is_below = self._compare("slt", iteration, bound)
@@ -166,14 +165,10 @@ class HostFunction:
         return compare(self._builder, how, lhs, rhs)
 
     def _not_zero(self, value: SSAValue) -> SSAValue:
-        return self._compare("ne", value, self._zero)
+        return self._compare("ne", value, self._constant(0))
 
-    def _call(
-        self, name: str, *arguments: SSAValue, result: Attribute | None = None
-    ) -> SSAValue:
-        call = llvm.CallOp(name, *arguments, return_type=result)
-        returned = self._builder.insert(call).returned
-        return self._zero if returned is None else returned
+    def _call(self, name: str, *arguments: SSAValue) -> None:
+        self._builder.insert(llvm.CallOp(name, *arguments))
 
     # ---- blocks
 

@@ -76,8 +76,11 @@ class _Scope:
         opsets: Mapping[str, int],
         bindings: Attributes,
         prefix: str,
+        block: Block,
     ) -> None:
         self.parent = parent
+        self.block = block
+        """Where its values are computed."""
         self.opsets = opsets
         """Opset versions by domain."""
         self.bindings = bindings
@@ -133,7 +136,7 @@ class _Importer:
     def run(self, input_shapes: InputShapes) -> ModuleOp:
         """The module of the whole model."""
         graph = self.model.proto.graph
-        scope = _Scope(None, self.model.opsets, {}, "")
+        scope = _Scope(None, self.model.opsets, {}, "", self.block)
         self._add_initializers(scope, graph, self.model.payloads)
         # Up to IR version 3, initializers were listed among the inputs.
         inputs = [i for i in graph.input if i.name not in scope.initializers]
@@ -224,10 +227,19 @@ class _Importer:
         values = [self._value(o, scope) for o in outputs]
         return [v for v in values if isinstance(v, SSAValue)]
 
-    def _convert_subgraph(self, graph: GraphProto, outer: _Scope) -> list[SSAValue]:
-        scope = _Scope(outer, outer.opsets, outer.bindings, outer.prefix)
-        if graph.input:
-            raise UnsupportedError(f"subgraph '{graph.name}' has inputs")
+    def _convert_subgraph(
+        self, graph: GraphProto, outer: _Scope, arguments: Sequence[SSAValue]
+    ) -> list[SSAValue]:
+        scope = _Scope(
+            outer, outer.opsets, outer.bindings, outer.prefix, self.builder.block
+        )
+        if len(graph.input) != len(arguments):
+            raise InvalidNodeError(
+                f"subgraph '{graph.name}' has {len(graph.input)} inputs, but "
+                f"{len(arguments)} are given"
+            )
+        for info, value in zip(graph.input, arguments, strict=True):
+            scope.values[info.name] = value
         self._add_initializers(scope, graph, {})
         names = [o.name for o in graph.output]
         values = self._convert_body(graph.node, names, scope, graph.name)
@@ -248,7 +260,7 @@ class _Importer:
         bindings = {a.name: a for a in function.attribute_proto} | {
             key: value for key, value in attributes.items()
         }
-        scope = _Scope(None, versions, bindings, f"{name}/")
+        scope = _Scope(None, versions, bindings, f"{name}/", self.builder.block)
         if len(inputs) > len(function.input):
             raise InvalidNodeError(f"{len(inputs)} inputs for {len(function.input)}")
         for i, formal in enumerate(function.input):
@@ -268,7 +280,9 @@ class _Importer:
             if name in current.values:
                 return current.values[name]
             if name in current.initializers:
-                value = self._initializer(name, *current.initializers[name])
+                # What a region reads first may be read around it later.
+                with self.builder.nested(current.block):
+                    value = self._initializer(name, *current.initializers[name])
                 current.values[name] = value
                 return value
             current = current.parent
@@ -374,8 +388,10 @@ class _Subgraphs(SubgraphConverter):
         self._importer = importer
         self._scope = scope
 
-    def __call__(self, graph: GraphProto) -> list[SSAValue]:
-        return self._importer._convert_subgraph(graph, self._scope)  # pyright: ignore[reportPrivateUsage] # one unit with the importer
+    def __call__(
+        self, graph: GraphProto, arguments: Sequence[SSAValue] = ()
+    ) -> list[SSAValue]:
+        return self._importer._convert_subgraph(graph, self._scope, arguments)  # pyright: ignore[reportPrivateUsage] # one unit with the importer
 
 
 def _attributes_of(node: NodeProto, bindings: Attributes) -> dict[str, AttributeProto]:

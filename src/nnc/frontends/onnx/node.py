@@ -122,6 +122,15 @@ class Node:
         attribute = self._attribute(name, "floats", required=default is None)
         return list(attribute.floats if attribute is not None else default or ())
 
+    def attr_strings(
+        self, name: str, default: Sequence[str] | None = None
+    ) -> list[str]:
+        """A list of strings."""
+        attribute = self._attribute(name, "strings", required=default is None)
+        if attribute is None:
+            return list(default or ())
+        return [s.decode("utf-8", "replace") for s in attribute.strings]
+
     def attr_tensor(self, name: str) -> Array:
         """A tensor attribute."""
         attribute = self._attribute(name, "t", required=True)
@@ -168,8 +177,10 @@ def _type_name(type_: int) -> str:
 class SubgraphConverter:
     """What converts a subgraph in the scope of its node; the importer derives it."""
 
-    def __call__(self, graph: GraphProto) -> list[SSAValue]:
-        """Convert `graph` in place; the values of its outputs."""
+    def __call__(
+        self, graph: GraphProto, arguments: Sequence[SSAValue] = ()
+    ) -> list[SSAValue]:
+        """Convert `graph` in place, on `arguments`; the values of its outputs."""
         raise UnsupportedError(f"subgraph '{graph.name}' outside of a graph")
 
 

@@ -33,6 +33,7 @@ GROUPS: Final = (
     "norm",
     "pool",
     "quantized",
+    "recurrent",
     "reduce",
     "resize",
     "shape",

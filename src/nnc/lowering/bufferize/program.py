@@ -262,7 +262,9 @@ class _Body:
         regions: list[Region] = []
         for region in list(op.regions):
             block = Block()
-            arguments = dict(zip(region.block.args, captured, strict=True))
+            arguments: dict[SSAValue, SSAValue] = dict(
+                zip(region.block.args, captured, strict=True)
+            )
             self._emit_region(region.block, block, arguments, results)
             regions.append(Region(block))
         new = rt.IfOp(condition, *regions)

@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 from xdsl.dialects.builtin import StringAttr
 from xdsl.ir import Block, BlockArgument, Operation, OpResult, Region, SSAValue, Use
 
-from nnc.analysis.dispatches import DispatchKind, is_splat, is_storable_view
+from nnc.analysis.dispatches import (
+    DispatchKind,
+    is_contraction,
+    is_splat,
+    is_storable_view,
+    is_window,
+)
 from nnc.analysis.strides import contiguous_strides, reshaped_strides
 from nnc.analysis.views import root_of
 from nnc.dialects.nn.base import LOCATION
@@ -71,11 +77,16 @@ class _Body:
         default_factory=dict[SSAValue, BlockArgument]
     )
     pulled: dict[SSAValue, SSAValue] = field(default_factory=dict[SSAValue, SSAValue])
+    from_memory: dict[SSAValue, SSAValue] = field(
+        default_factory=dict[SSAValue, SSAValue]
+    )
+    """As `pulled`, for values that are read from memory even if they are constants."""
 
     def erase_pulled(self) -> None:
         """Erase the originals of what was copied and is now unused."""
         kept = {v.op for v in self.arguments if isinstance(v, OpResult)} | self.inside
-        pending = [v.op for v in self.pulled if isinstance(v, OpResult)]
+        copied = (*self.pulled, *self.from_memory)
+        pending = [v.op for v in copied if isinstance(v, OpResult)]
         while pending:
             op = pending.pop()
             if op not in kept and op.parent is not None and is_dead(op):
@@ -84,28 +95,32 @@ class _Body:
 
     def take(self, op: Operation, outer: Block) -> None:
         """Move `op` to the end of the body."""
+        # Kernels read the operands of these in tiles, so that they have to be memory.
+        from_memory = is_contraction(op) or is_window(op)
         for index, operand in enumerate(op.operands):
-            op.operands[index] = self.inner(operand)
+            op.operands[index] = self.inner(operand, from_memory)
         if op.parent is outer:
             op.detach()
         self.block.add_op(op)
 
-    def inner(self, value: SSAValue) -> SSAValue:
+    def inner(self, value: SSAValue, from_memory: bool = False) -> SSAValue:
         """What stands for an outer `value` in the body."""
         if isinstance(value, OpResult) and value.op in self.inside:
             return value
-        found = self.pulled.get(value)
+        pulled = self.from_memory if from_memory else self.pulled
+        found = pulled.get(value)
         if found is None:
-            found = self.pulled[value] = self.pull(value)
+            found = pulled[value] = self.pull(value, from_memory)
         return found
 
-    def pull(self, value: SSAValue) -> SSAValue:
+    def pull(self, value: SSAValue, from_memory: bool) -> SSAValue:
         if isinstance(value, OpResult):
             op = value.op
             is_small = isinstance(op, ConstantOp) and is_splat(op)
             is_scalar = is_scalar_expression(root_of(value))
-            if is_small or is_scalar or isinstance(op, PULLED_VIEWS):
-                copy = op.clone({o: self.inner(o) for o in op.operands})
+            is_view = isinstance(op, PULLED_VIEWS)
+            if is_view or (not from_memory and (is_small or is_scalar)):
+                copy = op.clone({o: self.inner(o, from_memory) for o in op.operands})
                 self.block.add_op(copy)
                 return copy.results[value.index]
         argument = self.arguments.get(value)
