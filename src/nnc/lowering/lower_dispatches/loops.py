@@ -14,8 +14,8 @@ from nnc.lowering.lower_dispatches.kernel_builder import KernelBuilder
 from nnc.symbolic import Dim, DimLike, ceildiv, dim_max, dim_product
 
 GRAIN = 2048
-"""Elements that are worth a task of their own. Neighbouring tasks are done in one go, so
-small ones cost nothing, and even a small launch can be shared out evenly."""
+"""Elements that are worth a task of their own. Neighbouring tasks are done in one go,
+so small ones cost nothing, and even a small launch can be shared out evenly."""
 MIN_TASKS = 16
 """Fewer outer iterations than that are split further."""
 
