@@ -18,6 +18,7 @@ After::
 One walk in order: a windowed op computes a channels-last *twin* of its result; an op
 that works in any layout follows as soon as one operand (other than a mere repetition)
 has such a twin; all others, and the outputs, take the twin transposed back, once.
+A shuffle of channels (reshape, transpose, reshape) is done on the last axis.
 Twins of other values are made by transposing; `canonicalize-nn` afterwards cancels
 what meets, and `fold-constants` transposes the weights.
 
@@ -37,6 +38,7 @@ from xdsl.dialects.builtin import DenseArrayBase, Float64Type, ModuleOp, f64
 from xdsl.ir import Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 
+from nnc.analysis.axes import AxisMap
 from nnc.analysis.views import strides_of
 from nnc.dialects.nn.base import copy_location, ints
 from nnc.dialects.nn.conv import (
@@ -80,6 +82,8 @@ logger = logging.getLogger(__name__)
 ItemT = TypeVar("ItemT")
 
 _ELEMENTWISE = frozenset(ELEMENTWISE_OPS)
+_MIN_CHAIN, _MAX_CHAIN = 3, 4
+"""Views that a permutation of channels is made of: split, transpose, merge."""
 _ONE_AXIS = (
     ConcatOp,
     GatherElementsOp,
@@ -132,6 +136,8 @@ class _Layouts:
                 self.twins[op.result] = op.operand
                 self.computed.add(op.result)
                 self.strong.add(op.result)
+            elif (shuffle := self.channel_shuffle(op)) is not None:
+                self.take(op, self.shuffled(op, *shuffle), is_strong=True)
             elif self.should_follow(op):
                 is_strong = any(o in self.strong for o in op.operands)
                 is_repetition = isinstance(op, BroadcastOp)
@@ -200,7 +206,46 @@ class _Layouts:
             return op.operand in self.computed
         return any(o in self.strong for o in op.operands)
 
+    def channel_shuffle(self, op: Operation) -> tuple[SSAValue, AxisMap] | None:
+        """The value whose channels alone `op` and the views before it permute."""
+        if not isinstance(op, ReshapeOp):
+            return None
+        chain: list[ReshapeOp | TransposeOp] = [op]
+        value: SSAValue = op.operand
+        while value not in self.strong:
+            if not isinstance(value.owner, ReshapeOp | TransposeOp):
+                return None
+            if len(chain) == _MAX_CHAIN:
+                return None
+            chain.append(value.owner)
+            value = value.owner.operand
+        if len(chain) < _MIN_CHAIN or dims_of(value) != dims_of(op.result):
+            return None
+        axis_map = AxisMap(dims_of(value))
+        for view in reversed(chain):
+            if isinstance(view, TransposeOp):
+                axis_map.transpose(view.axes)
+            elif not axis_map.reshape(dims_of(view.result)):
+                return None
+        batch, channels, *spatial = axis_map.axes
+        rest = [atom for axis in spatial for atom in axis]
+        kept = [*batch, *sorted(channels, key=axis_map.source.index), *rest]
+        return (value, axis_map) if kept == axis_map.source else None
+
     # ---- rebuilding ops
+
+    def shuffled(self, op: Operation, source: SSAValue, axis_map: AxisMap) -> Operation:
+        """The permutation of channels that `axis_map` does, on the last axis."""
+        twin = self.twin(source, op)
+        *outer, channels = dims_of(twin)
+        order = axis_map.axes[1]
+        atoms = sorted(order, key=axis_map.source.index)
+        split = ReshapeOp(twin, [*outer, *(axis_map.sizes[a] for a in atoms)])
+        moved = [len(outer) + atoms.index(a) for a in order]
+        transpose = TransposeOp(split.result, [*range(len(outer)), *moved])
+        self.insert(op, split)
+        self.insert(op, transpose)
+        return ReshapeOp(transpose.result, [*outer, channels])
 
     def window(self, op: WindowOp) -> Operation:
         """A windowed op in channels-last form."""

@@ -48,6 +48,34 @@ func.func @axes_move(%x: tensor<1x4x8xf32>) -> tensor<1x12x8xf32> {
   func.return %3 : tensor<1x12x8xf32>
 }
 
+// CHECK-LABEL: func.func @channel_shuffle_is_done_on_the_last_axis
+// CHECK:         %[[POOL:.*]] = nn.pool
+// CHECK-NEXT:    %[[SPLIT:.*]] = nn.reshape %[[POOL]] {{.*}} -> tensor<1x8x2x3xf32>
+// CHECK-NEXT:    %[[MOVED:.*]] = nn.transpose %[[SPLIT]] {permutation = array<i64: 0, 1, 3, 2>}
+// CHECK-NEXT:    %[[MERGED:.*]] = nn.reshape %[[MOVED]] {{.*}} -> tensor<1x8x6xf32>
+// CHECK-NEXT:    nn.pool %[[MERGED]]
+func.func @channel_shuffle_is_done_on_the_last_axis(%x: tensor<1x6x8xf32>) -> tensor<1x6x8xf32> {
+  %0 = nn.pool %x {strides = array<i64: 1>, dilations = array<i64: 1>, padding = #nn.shape<1, 1>, layout = "channels_first", kind = "max", kernel_shape = array<i64: 3>, ceil_mode = false, count_padding = false} : (tensor<1x6x8xf32>) -> tensor<1x6x8xf32>
+  %1 = nn.reshape %0 : (tensor<1x6x8xf32>) -> tensor<1x2x3x8xf32>
+  %2 = nn.transpose %1 {permutation = array<i64: 0, 2, 1, 3>} : (tensor<1x2x3x8xf32>) -> tensor<1x3x2x8xf32>
+  %3 = nn.reshape %2 : (tensor<1x3x2x8xf32>) -> tensor<1x6x8xf32>
+  %4 = nn.pool %3 {strides = array<i64: 1>, dilations = array<i64: 1>, padding = #nn.shape<1, 1>, layout = "channels_first", kind = "max", kernel_shape = array<i64: 3>, ceil_mode = false, count_padding = false} : (tensor<1x6x8xf32>) -> tensor<1x6x8xf32>
+  func.return %4 : tensor<1x6x8xf32>
+}
+
+// Pixels change places as well.
+// CHECK-LABEL: func.func @shuffle_with_pixels_reads_the_old_layout
+// CHECK:         %[[POOL:.*]] = nn.pool
+// CHECK-NOT:     tensor<1x8x2x3xf32>
+// CHECK:         nn.transpose {{.*}} -> tensor<3x16xf32>
+func.func @shuffle_with_pixels_reads_the_old_layout(%x: tensor<1x6x8xf32>) -> tensor<1x6x8xf32> {
+  %0 = nn.pool %x {strides = array<i64: 1>, dilations = array<i64: 1>, padding = #nn.shape<1, 1>, layout = "channels_first", kind = "max", kernel_shape = array<i64: 3>, ceil_mode = false, count_padding = false} : (tensor<1x6x8xf32>) -> tensor<1x6x8xf32>
+  %1 = nn.reshape %0 : (tensor<1x6x8xf32>) -> tensor<1x2x24xf32>
+  %2 = nn.transpose %1 {permutation = array<i64: 0, 2, 1>} : (tensor<1x2x24xf32>) -> tensor<1x24x2xf32>
+  %3 = nn.reshape %2 : (tensor<1x24x2xf32>) -> tensor<1x6x8xf32>
+  func.return %3 : tensor<1x6x8xf32>
+}
+
 // Flattening reads pixels in row-major order of channels-first axes.
 // CHECK-LABEL: func.func @reshape_reads_the_old_layout
 // CHECK:         %[[POOL:.*]] = nn.pool
