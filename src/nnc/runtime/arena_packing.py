@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 ALIGNMENT: Final = 64
 """Bytes; what a cache line and the widest vector need."""
+
+_MAX_TRIES: Final = 32
+_MAX_PLACED: Final = 4000
+"""Buffers placed while improving; a new shape must not wait long for its plan."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,12 @@ def aligned(size: int) -> int:
 
 class ArenaPacker:
     """
-    Packs buffers of fixed lifetimes, for any sizes: greedily, the largest first.
+    Packs buffers of fixed lifetimes, for any sizes: greedily, and better if need be.
+
+    Each buffer in turn takes the smallest gap between those placed before it. With the
+    largest first the arena is mostly as small as it can be. Where it is not, a few
+    other orders are tried: those live at the fullest moment first, by size times
+    lifetime, and then again and again whichever buffer ended highest before all others.
 
     Lifetimes are pairs of first and last position, both included. What overlaps what
     is computed once, so that packing for new sizes is quick.
@@ -36,27 +45,78 @@ class ArenaPacker:
 
     def __init__(self, lifetimes: Sequence[tuple[int, int]]) -> None:
         """Compute which of these lifetimes overlap."""
+        self._lengths = [last - first + 1 for first, last in lifetimes]
         self._neighbours = _overlaps(lifetimes)
         self._live_sets = _live_sets(lifetimes)
 
     def pack(self, sizes: Sequence[int]) -> Packing:
         """Offsets for buffers of these sizes, in the order of the lifetimes."""
         rounded = [aligned(s) for s in sizes]
-        offsets = [0] * len(rounded)
-        is_placed = bytearray(len(rounded))
+        loads = [sum(rounded[b] for b in s) for s in self._live_sets]
+        bound = max(loads, default=0)
+        best_order: list[int] = []
+        best: tuple[int, list[int]] | None = None
+        for order in self._orders(rounded, loads):
+            found = self._placed(order, rounded)
+            if best is None or found[0] < best[0]:
+                best, best_order = found, order
+            if best[0] == bound:
+                break
+        assert best is not None
+        if best[0] > bound:
+            best = self._improved(best, best_order, rounded, bound)
+        return Packing(tuple(best[1]), best[0], bound)
+
+    def _orders(
+        self, sizes: Sequence[int], loads: Sequence[int]
+    ) -> Iterator[list[int]]:
+        """Orders worth trying, the best one on average first."""
+        buffers = range(len(sizes))
+        yield sorted(buffers, key=lambda b: -sizes[b])
+        pressure = [0] * len(sizes)
+        for load, live in zip(loads, self._live_sets, strict=True):
+            for buffer in live:
+                pressure[buffer] = max(pressure[buffer], load)
+        yield sorted(buffers, key=lambda b: (-pressure[b], -sizes[b]))
+        yield sorted(buffers, key=lambda b: -sizes[b] * self._lengths[b])
+
+    def _placed(
+        self, order: Sequence[int], sizes: Sequence[int]
+    ) -> tuple[int, list[int]]:
+        """The size of the arena, and the offsets of buffers placed in this order."""
+        offsets = [0] * len(sizes)
+        is_placed = bytearray(len(sizes))
         total = 0
-        for buffer in sorted(range(len(rounded)), key=lambda b: -rounded[b]):
-            size = rounded[buffer]
+        for buffer in order:
+            size = sizes[buffer]
             taken = sorted(
-                (offsets[other], offsets[other] + rounded[other])
+                (offsets[other], offsets[other] + sizes[other])
                 for other in self._neighbours[buffer]
                 if is_placed[other]
             )
             offsets[buffer] = _best_gap(taken, size)
             is_placed[buffer] = 1
             total = max(total, offsets[buffer] + size)
-        bound = max((sum(rounded[b] for b in s) for s in self._live_sets), default=0)
-        return Packing(tuple(offsets), total, bound)
+        return total, offsets
+
+    def _improved(
+        self,
+        best: tuple[int, list[int]],
+        order: Sequence[int],
+        sizes: Sequence[int],
+        bound: int,
+    ) -> tuple[int, list[int]]:
+        """The best packing when the highest buffer is placed first, several times."""
+        total, offsets = best
+        for _ in range(min(_MAX_TRIES, _MAX_PLACED // max(1, len(sizes)))):
+            highest = max(order, key=lambda b: offsets[b] + sizes[b])
+            order = [highest, *(b for b in order if b != highest)]
+            total, offsets = self._placed(order, sizes)
+            if total < best[0]:
+                best = total, offsets
+            if total == bound:
+                break
+        return best
 
 
 def _best_gap(taken: Sequence[tuple[int, int]], size: int) -> int:

@@ -1,6 +1,7 @@
 """The packer: offsets worked out by hand, and properties over random lifetimes."""
 
 import random
+import time
 from itertools import combinations
 
 import pytest
@@ -72,3 +73,22 @@ def test_pack_random_lifetimes_never_overlap(seed: int):
         for t in range(60)
     ]
     assert packing.lower_bound == max(live)
+
+
+def test_pack_tries_other_orders_where_the_largest_first_is_too_large():
+    # Largest first: 2 at 0; 5 at 0; 4 at 0; 3 (overlaps 5) at 384; 0 (overlaps 3, 4) at
+    # 640 and 1 (overlaps 3, 4, 0) at 832: 960 bytes. But at no time more than 640 live.
+    lifetimes = [(4, 5), (4, 7), (0, 0), (3, 4), (5, 6), (2, 3)]
+    sizes = [192, 128, 448, 256, 320, 384]
+    packing = ArenaPacker(lifetimes).pack(sizes)
+    assert packing.size == packing.lower_bound == 640
+
+
+def test_pack_of_many_buffers_ends_soon():
+    generator = random.Random(0)
+    lifetimes = [(first, first + generator.randrange(40)) for first in range(2000)]
+    sizes = [generator.randrange(1, 1 << 20) for _ in lifetimes]
+    started = time.process_time()
+    packing = ArenaPacker(lifetimes).pack(sizes)
+    assert time.process_time() - started < 2
+    assert packing.size < 1.2 * packing.lower_bound
