@@ -73,22 +73,24 @@ class Case:
     shapes: Sequence[tuple[int, ...]]
 
 
-def depthwise(channels: int, stride: int, size: int) -> Case:
-    """A 3x3 depthwise convolution with padding 1 and ReLU6."""
+def depthwise(channels: int, stride: int, size: int, kernel: int = 3) -> Case:
+    """A depthwise convolution with padding that keeps the size, and ReLU6."""
+    half = kernel // 2
 
     def build(x: SSAValue, w: SSAValue) -> elementwise.ClampOp:
         made = conv.ConvOp(
             x,
             w,
             strides=(stride, stride),
-            padding=(1, 1, 1, 1),
+            padding=(half, half, half, half),
             groups=channels,
             layout=LAST,
         )
         return elementwise.ClampOp(made, 0.0, 6.0)
 
-    shapes = [(1, size, size, channels), (3, 3, 1, channels)]
-    return Case(f"depthwise {size}x{size}x{channels} s{stride}", build, shapes)
+    shapes = [(1, size, size, channels), (kernel, kernel, 1, channels)]
+    name = f"depthwise {size}x{size}x{channels} k{kernel} s{stride}"
+    return Case(name, build, shapes)
 
 
 def pool(kind: conv.PoolKind, size: int, channels: int) -> Case:
@@ -143,6 +145,13 @@ CASES: Sequence[Case] = (
     depthwise(144, 2, 56),
     depthwise(576, 1, 14),
     depthwise(960, 1, 7),
+    depthwise(72, 1, 56),
+    depthwise(240, 1, 28, 5),
+    depthwise(672, 1, 14, 5),
+    depthwise(672, 2, 14, 5),
+    depthwise(1152, 1, 7, 5),
+    depthwise(96, 1, 56, 7),
+    depthwise(384, 1, 14, 7),
     transpose((1, 3, 224, 224), (0, 2, 3, 1)),
     transpose((1, 64, 56, 56), (0, 2, 3, 1)),
     transpose((1, 56, 56, 64), (0, 3, 1, 2)),

@@ -155,7 +155,8 @@ def running_extremum(
         return kb.add((simd.MaxOp if largest else simd.MinOp)(total, value))
     better = kb.add(simd.CmpOp("gt" if largest else "lt", value, total))
     best = kb.add(simd.SelectOp(better, value, total))
-    return kb.add(simd.SelectOp(kb.add(simd.IsNanOp(value)), value, best))
+    # An element that several windows share is looked at once.
+    return kb.add(simd.SelectOp(kb.pure(simd.IsNanOp(value)), value, best))
 
 
 def _neg(kb: KernelBuilder, op: Operation, operands: Sequence[SSAValue]) -> SSAValue:

@@ -4,14 +4,18 @@ Windows: pooling and depthwise convolution of channels-last images, any spatial 
 Lanes are channels. A row of outputs is walked in steps of several positions that share
 the elements they load; accumulators stay in registers while loops run over the taps of
 the outer spatial axes, whose bounds are clipped to the image. Along the innermost
-spatial axis the taps are unrolled where all of them are inside; the few positions at
-the borders have clipped loops there too.
+spatial axis the taps are unrolled. Where the width is known, the steps at the borders
+leave out the taps beyond them; else the few positions there have clipped loops too.
+
+A few rows make one block, and channels are walked outside of its rows: what
+neighbouring rows of outputs both read is then still in the first cache.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from xdsl.dialects.builtin import i64
 from xdsl.ir import Attribute, SSAValue
@@ -48,6 +52,8 @@ from nnc.symbolic import Dim, DimLike, ceildiv, dim_max, dim_min, dim_product
 MAX_STEP = 8
 """Outputs that a step computes: as many accumulators, so few enough for registers."""
 MAX_UNROLLED_TAPS = 16
+BLOCK_ROWS = 4
+"""Rows of outputs that are computed together, a vector of channels at a time."""
 
 
 @dataclass(frozen=True)
@@ -197,11 +203,15 @@ class WindowKernel:
         count = along.out.extent or 0
         if 0 in (*extents, count, length):
             return Dim.of(0)
+        block = self._block_of_rows()
+        if block is not None:
+            rows[-1], extents[-1] = block, block.extent or 0
         keep = [i for i, e in enumerate(extents) if e != 1]
         fixed = {rows[i]: Index({}, 0) for i in range(len(rows)) if i not in keep}
         rows, extents = [rows[i] for i in keep], [extents[i] for i in keep]
         taps = dim_product(a.kernel for a in self.spatial)
-        split = split_tasks(rows, extents, Dim.of(length) * count * taps)
+        work = Dim.of(length) * count * taps * (1 if block is None else BLOCK_ROWS)
+        split = split_tasks(rows, extents, work)
         inner = rows[len(split.axes) :]
         nodes = [self.node] if self.weight is None else [self.node, self.weight]
         width = vector_width(kb.target, self.stores, nodes)
@@ -209,20 +219,73 @@ class WindowKernel:
         with row_loops(
             kb, split, inner, extents[len(split.axes) :], kb.begin, kb.end
         ) as bound:
-            row = {**fixed, **bound}
-            clip = [
-                (a.first_tap(kb, row[a.out]), a.end_tap(kb, row[a.out]))
-                for a in self.spatial[:-1]
-            ]
+            around = {**fixed, **bound}
 
             def channels(first: Index, lanes: int, mask: SSAValue | None) -> None:
-                self._row(_Row(self, row, clip, first, lanes, mask))
+                if block is None:
+                    self._row(_Row(self, around, first, lanes, mask))
+                    return
+                axis = self.spatial[-2].out
+                top = around[block] * BLOCK_ROWS
+                bottom = kb.minimum(top + BLOCK_ROWS, axis.extent or 0)
+                with kb.loop(top, bottom, extent=axis.extent) as y:
+                    self._row(_Row(self, {**around, axis: y}, first, lanes, mask))
 
-            lane_loop(kb, 0, length, width, channels)
+            if kb.target.has_masks and isinstance(length, int) and length % width:
+                # One body for all vectors: masks cost less than a second one.
+                with kb.loop(0, length, width) as first:
+                    channels(first, width, kb.mask(Index.of(length) - first, width))
+            else:
+                lane_loop(kb, 0, length, width, channels)
         return split.tasks
+
+    def _block_of_rows(self) -> Axis | None:
+        """The axis of blocks of rows, if windows of neighbouring rows overlap."""
+        if len(self.spatial) < 2:
+            return None
+        axis = self.spatial[-2]
+        if (axis.kernel - 1) * axis.dilation < axis.stride or axis.out.extent == 1:
+            return None
+        return Axis(extent=simplified(ceildiv(axis.out.extent or 0, BLOCK_ROWS)))
 
     def _row(self, row: _Row) -> None:
         """One row of outputs for one vector of channels."""
+        along = self.spatial[-1]
+        sizes = (along.size, along.low, along.out.extent)
+        if along.kernel <= MAX_UNROLLED_TAPS and all(isinstance(s, int) for s in sizes):
+            self._static_row(row)
+        else:
+            self._clipped_row(row)
+
+    def _static_row(self, row: _Row) -> None:
+        """Steps from end to end; alike ones in the middle share a loop."""
+        count = self.spatial[-1].out.extent
+        assert isinstance(count, int)
+        begin, end = self.spatial[-1].interior
+        assert isinstance(begin, int)
+        assert isinstance(end, int)
+        first, step = 0, _step(count)
+
+        def up_to(stop: int) -> None:
+            nonlocal first
+            while first < stop:
+                taken = min(step, stop - first)
+                row.inside(Index({}, first), taken)
+                first += taken
+
+        if count > 2 * step:
+            # The loop does most of it, so what is around it is kept short.
+            step = _step(end - begin)
+            loops = (end - begin) // step
+            up_to(begin)
+            first = begin + loops * step
+            with self.kb.loop(begin, first, step) as position:
+                row.inside(position, step)
+            step = MAX_STEP
+        up_to(count)
+
+    def _clipped_row(self, row: _Row) -> None:
+        """Full steps where all taps are inside, single outputs at the borders."""
         kb, along = self.kb, self.spatial[-1]
         begin, end = along.interior
         total = along.out.extent or 0
@@ -257,10 +320,18 @@ class _Row:
 
     window: WindowKernel
     bound: Mapping[Axis, Index]
-    clip: Sequence[tuple[Index, Index]]
     first_channel: Index
     width: int
     mask: SSAValue | None
+
+    @cached_property
+    def clip(self) -> Sequence[tuple[Index, Index]]:
+        """The first and the end of the taps of all but the innermost axis."""
+        kb = self.window.kb
+        return [
+            (a.first_tap(kb, self.bound[a.out]), a.end_tap(kb, self.bound[a.out]))
+            for a in self.window.spatial[:-1]
+        ]
 
     def emitter(self, more: Mapping[Axis, Index]) -> Emitter:
         """An emitter with further axes bound."""
@@ -269,7 +340,7 @@ class _Row:
         return Emitter(window.kb, axes, window.channel, self.width, self.mask)
 
     def inside(self, first: Index, count: int) -> None:
-        """`count` neighbouring outputs that have all taps of the innermost axis."""
+        """`count` neighbouring outputs; taps known to be outside are left out."""
         window, along = self.window, self.window.spatial[-1]
         kb = window.kb
         unroll = along.kernel <= MAX_UNROLLED_TAPS
@@ -288,9 +359,19 @@ class _Row:
 
         initial = [self._initial()] * count
         totals = self._outer_taps(0, {}, initial, taps)
-        inner = Index.of(along.kernel)
         for u, total in enumerate(totals):
-            self._finish(total, first + u, inner)
+            begin, end = self._known_taps(first + u)
+            self._finish(total, first + u, Index({}, end - begin))
+
+    def _known_taps(self, out: Index) -> tuple[int, int]:
+        """The taps along the innermost axis; those of a loop are all inside."""
+        along, kb = self.window.spatial[-1], self.window.kb
+        if not isinstance(out.dim, int):
+            return 0, along.kernel
+        begin, end = along.first_tap(kb, out).dim, along.end_tap(kb, out).dim
+        if not isinstance(begin, int) or not isinstance(end, int):
+            return 0, along.kernel
+        return begin, max(begin, end)
 
     def border(self, out: Index) -> None:
         """One output whose taps along the innermost axis are clipped."""
@@ -336,7 +417,7 @@ class _Row:
         totals = list(totals)
         users: dict[int, list[tuple[int, int]]] = {}
         for u in range(len(totals)):
-            for tap in range(along.kernel):
+            for tap in range(*self._known_taps(first + u)):
                 column = u * along.stride + tap * along.dilation
                 users.setdefault(column, []).append((u, tap))
         origin = along.place_of(first, 0)
