@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nnc.module import Module
     from nnc.runtime.executor import CompiledModel
     from nnc.runtime.specs import TensorSpec
+    from nnc.specializing import SpecializingModel
     from nnc.target import Target
 
     __version__: str
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CompiledModel",
     "Module",
+    "SpecializingModel",
     "Target",
     "TensorSpec",
     "__version__",
@@ -37,6 +39,7 @@ __all__ = [
 _PLACES: Final = {
     "CompiledModel": "nnc.runtime.executor",
     "Module": "nnc.module",
+    "SpecializingModel": "nnc.specializing",
     "Target": "nnc.target",
     "TensorSpec": "nnc.runtime.specs",
     "compile": "nnc.api",

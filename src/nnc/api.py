@@ -14,9 +14,11 @@ from nnc.loading import bind
 from nnc.options import (
     CompileOptions,
     InputShapes,
+    InputValues,
     OnPass,
     OutputKind,
     check_input_shapes,
+    check_input_values,
     check_on_pass,
     threads_for,
 )
@@ -35,6 +37,7 @@ def compile(
     target: str | Target = "native",
     example_inputs: object = None,
     input_shapes: InputShapes | None = None,
+    input_values: InputValues | None = None,
     precision: str = "fp32",
     quantize: object = None,
     num_threads: int | None = None,
@@ -52,8 +55,9 @@ def compile(
     this CPU can run: `generic`, `sse4.2`, `avx2`, `avx512`, `neon`, with `+feature` and
     `-feature` suffixes, or an `nnc.Target`. `input_shapes` gives, by input name,
     numbers for dims to fix and names for dims to keep free; free dims take any size in
-    each run. `pipeline` replaces the default pipeline (for a module at a later stage,
-    what is left of it).
+    each run. `input_values` gives inputs the values that they always have: the compiled
+    model lacks these inputs. `pipeline` replaces the default pipeline (for a module at
+    a later stage, what is left of it).
     `num_threads` is how many threads one run may use, the caller's included; without
     it, as many as the cores that this process is allowed. Results do not depend on it.
     `winograd` says which 3x3 convolutions Winograd's algorithm computes, which rounds
@@ -72,6 +76,7 @@ def compile(
     Raises:
         LoadError: the file is damaged or no model.
         UnsupportedOp: lists every op of the model that nnc does not know.
+        InputValuesNeeded: values of inputs decide what is computed; names these inputs.
         CompileError: an option is not supported, or the network cannot be compiled.
         TargetError: the target is unknown, or this CPU cannot run it.
 
@@ -84,6 +89,7 @@ def compile(
         target=target,
         example_inputs=example_inputs,
         input_shapes=input_shapes,
+        input_values=input_values,
         precision=precision,
         quantize=quantize,
         num_threads=num_threads,
@@ -109,11 +115,17 @@ def compile(
     return compiled
 
 
-def convert(model: object, *, input_shapes: InputShapes | None = None) -> Module:
+def convert(
+    model: object,
+    *,
+    input_shapes: InputShapes | None = None,
+    input_values: InputValues | None = None,
+) -> Module:
     """
     The network of a model as an `nn` module: to print, transform, interpret, save.
 
-    `model` and `input_shapes` are those of `nnc.compile`. The result is the caller's.
+    `model`, `input_shapes` and `input_values` are those of `nnc.compile`. The result is
+    the caller's.
 
     Raises:
         LoadError: the file is damaged or no model.
@@ -124,9 +136,10 @@ def convert(model: object, *, input_shapes: InputShapes | None = None) -> Module
         print(nnc.convert("model.onnx"))
     """
     check_input_shapes(input_shapes)
+    check_input_values(input_values)
     from nnc.build import import_module
 
-    return import_module(model, input_shapes)
+    return import_module(model, input_shapes, input_values)
 
 
 def load(

@@ -25,6 +25,7 @@ from nnc.options import (
     DEFAULT_PIPELINE,
     CompileOptions,
     InputShapes,
+    InputValues,
     OnPass,
     OutputKind,
     threads_for,
@@ -43,27 +44,40 @@ _AFTER_PASSES: Final = 2
 """Phases after the passes: code generation and loading."""
 
 
-def import_module(model: object, input_shapes: InputShapes | None) -> Module:
+def import_module(
+    model: object,
+    input_shapes: InputShapes | None,
+    input_values: InputValues | None = None,
+) -> Module:
     """
     The network of a model as an `nn` module; a module is returned as it is.
 
     Raises:
         LoadError: the file is damaged or no model.
         UnsupportedOp: lists every op of the model that nnc does not know.
-        CompileError: `input_shapes` does not fit.
+        CompileError: `input_shapes` or `input_values` does not fit.
     """
     if isinstance(model, Module):
-        if input_shapes is not None:
-            raise CompileError(
-                "input_shapes is for models that are imported; the shapes of a module "
-                "are in its text"
-            )
+        for name, value in (
+            ("input_shapes", input_shapes),
+            ("input_values", input_values),
+        ):
+            if value is not None:
+                raise CompileError(
+                    f"{name} is for models that are imported; a module says in its "
+                    "text what its inputs are"
+                )
         return model
     from nnc.frontends.detect import import_model
 
     context = new_context()
     # Whatever it is, import_model says so if it is no model.
-    ir = import_model(cast(Any, model), input_shapes=input_shapes, ctx=context)
+    ir = import_model(
+        cast(Any, model),
+        input_shapes=input_shapes,
+        input_values=input_values,
+        ctx=context,
+    )
     return Module(ir, context)
 
 
@@ -171,7 +185,9 @@ class Build:
         steps = self._steps()
         self.total = len(steps) + 1 + _AFTER_PASSES
         with self.phase("import", "import"):
-            module = import_module(model, self.options.input_shapes)
+            module = import_module(
+                model, self.options.input_shapes, self.options.input_values
+            )
             if module is model:
                 if self.options.pipeline is None:
                     _check_not_lowered(module.ir)

@@ -54,6 +54,26 @@ class UnsupportedOp(NncError):
         )
 
 
+class InputValuesNeeded(UnsupportedOp):
+    """
+    Values of inputs decide what the network computes; `inputs` are their names.
+
+    It can be compiled for given values: `input_values` of `nnc.compile`.
+    """
+
+    inputs: tuple[str, ...]
+
+    def __init__(self, nodes: Sequence[UnsupportedNode], inputs: Sequence[str]) -> None:
+        super().__init__(nodes)
+        self.inputs = tuple(inputs)
+        names = ", ".join(f"'{name}'" for name in inputs)
+        self.args = (
+            f"{self.args[0]}\nThey depend on the values of {names}: pass "
+            f"input_values={{'{inputs[0]}': ...}} to compile for values of these, or "
+            "use nnc.SpecializingModel, which compiles once for each",
+        )
+
+
 class CompileError(NncError):
     """The network is valid, but could not be compiled as asked."""
 

@@ -13,6 +13,9 @@ from nnc.target import Target
 InputShapes: TypeAlias = Mapping[str, Sequence[int | str]]
 """By input name: numbers fix a dim, names call it so."""
 
+InputValues: TypeAlias = Mapping[str, object]
+"""By input name: the array that the input always is."""
+
 OnPass: TypeAlias = Callable[[str, int, int], None]
 """Told the name of each phase before it runs, its number from 0, and their count."""
 
@@ -32,6 +35,7 @@ class CompileOptions:
     target: str | Target = "native"
     example_inputs: object = None
     input_shapes: InputShapes | None = None
+    input_values: InputValues | None = None
     precision: str = "fp32"
     quantize: object = None
     num_threads: int | None = None
@@ -75,6 +79,7 @@ class CompileOptions:
         _require("tune", self.tune, (bool,), "a bool")
         threads_for(self.num_threads)
         check_input_shapes(self.input_shapes)
+        check_input_values(self.input_values)
 
 
 def check_on_pass(on_pass: object) -> None:
@@ -108,6 +113,22 @@ def threads_for(num_threads: object) -> int:
             "for this operating system; several threads may each run the model, though"
         )
     return min(count, MAX_THREADS)
+
+
+def check_input_values(values: object) -> None:
+    """
+    Check that an `input_values` argument is of the type that it should be.
+
+    Raises:
+        CompileError: it is not.
+    """
+    if values is None:
+        return
+    if not isinstance(values, Mapping):
+        _refuse("input_values", values, "a mapping from input names to arrays")
+    for name in cast("Mapping[object, object]", values):
+        if not isinstance(name, str):
+            _refuse("input_values", name, "a mapping whose keys are input names")
 
 
 def check_input_shapes(shapes: object) -> None:

@@ -18,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, SupportsIndex, cast
 
+import numpy as np
 import xxhash
 
 import nnc
@@ -27,6 +28,7 @@ from nnc.errors import CacheError
 from nnc.frontends.loader.files import external_path, open_external
 from nnc.options import CompileOptions
 from nnc.runtime.records import encode
+from nnc.runtime.specs import Array
 from nnc.target import Target
 
 _CHUNK: Final = 256 << 10
@@ -81,6 +83,13 @@ def _plain(value: object) -> object:
     """An option as something that JSON writes in one way only."""
     if value is None or isinstance(value, bool | str | float):
         return value
+    if isinstance(value, np.ndarray):
+        array: Array = np.asarray(cast("object", value))
+        return {
+            "dtype": array.dtype.str,
+            "shape": list(array.shape),
+            "bytes": bytes_hash(array.tobytes()),
+        }
     if isinstance(value, SupportsIndex):
         return value.__index__()
     if isinstance(value, Mapping):

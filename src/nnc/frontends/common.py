@@ -60,6 +60,14 @@ class UnsupportedError(NncError):
     """
 
 
+class DependsOnDataError(UnsupportedError):
+    """What must be known at compile time is computed from `values`."""
+
+    def __init__(self, reason: str, *values: SSAValue) -> None:
+        super().__init__(reason)
+        self.values = values
+
+
 class InvalidNodeError(NncError):
     """A node breaks the rules of its op; the importer adds which node it is."""
 

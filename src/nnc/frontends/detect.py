@@ -30,6 +30,7 @@ def import_model(
     model: str | os.PathLike[str] | bytes | ModelProto,
     *,
     input_shapes: Mapping[str, Sequence[int | str | None]] | None = None,
+    input_values: Mapping[str, object] | None = None,
     ctx: NncContext,
 ) -> ModuleOp:
     """
@@ -38,12 +39,14 @@ def import_model(
     `model` is the path of an ONNX file, its bytes, or an `onnx.ModelProto`. A given
     proto must not change as long as the module is used: weights are views of it.
     `input_shapes` replaces the shapes of inputs: sizes, names of free sizes, or None.
+    `input_values` makes inputs constants.
 
     Raises:
         LoadError: the file cannot be read, or is no model.
         ModelError: the network is invalid.
         UnsupportedOp: it uses ops that nnc does not have; lists all of them.
-        CompileError: `input_shapes` does not fit the model.
+        InputValuesNeeded: it can be imported for values of some inputs; names them.
+        CompileError: `input_shapes` or `input_values` does not fit the model.
     """
     source: Path | bytes | ModelProto
     if isinstance(model, bytes | bytearray | memoryview):
@@ -62,7 +65,9 @@ def import_model(
     # Frameworks are imported only when there is a model of theirs.
     from nnc.frontends.onnx.importer import import_onnx
 
-    return import_onnx(source, ctx, input_shapes=input_shapes)
+    return import_onnx(
+        source, ctx, input_shapes=input_shapes, input_values=input_values
+    )
 
 
 def _refuse_other_formats(start: bytes, name: str) -> None:

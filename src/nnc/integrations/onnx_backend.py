@@ -19,9 +19,10 @@ from onnx.backend.base import Backend, BackendRep, Device, DeviceType, namedtupl
 from onnx.defs import onnx_opset_version
 
 import nnc
-from nnc.errors import CompileError, InputError
+from nnc.errors import CompileError, InputError, InputValuesNeeded
 from nnc.runtime.executor import CompiledModel
 from nnc.runtime.specs import Array
+from nnc.specializing import SpecializingModel
 
 _DEVICES: Final = ("CPU",)
 
@@ -29,10 +30,23 @@ _DEVICES: Final = ("CPU",)
 class NncBackendRep(BackendRep):
     """A compiled model, as the `onnx` package runs it."""
 
-    def __init__(self, exe: CompiledModel) -> None:
-        self.executable: Final = exe
-        """What `nnc.compile` gave."""
-        self._outputs = namedtupledict("Outputs", [spec.name for spec in exe.outputs])
+    def __init__(self, model: ModelProto, **options: Any) -> None:
+        """
+        For a model and the options of `nnc.compile`.
+
+        It is compiled now, unless values of inputs decide what it computes: then it is
+        compiled for these values when it is run.
+        """
+        self.executable: CompiledModel | SpecializingModel
+        """What `nnc.compile` gave, or what compiles the model for values of inputs."""
+        try:
+            self.executable = nnc.compile(model, **options)
+        except InputValuesNeeded as error:
+            self.executable = SpecializingModel(model, deciding=error.inputs, **options)
+        graph = model.graph
+        constants = {tensor.name for tensor in graph.initializer}
+        self._inputs = [i.name for i in graph.input if i.name not in constants]
+        self._outputs = namedtupledict("Outputs", [o.name for o in graph.output])
 
     def run(self, inputs: Any, **kwargs: Any) -> tuple[Any, ...]:
         """
@@ -47,16 +61,15 @@ class NncBackendRep(BackendRep):
         """
         if kwargs:
             raise InputError(f"run takes no keyword {', '.join(sorted(kwargs))}")
-        specs = self.executable.inputs
         if isinstance(inputs, Mapping):
             feeds = cast("Mapping[str, object]", inputs)
         else:
             values = _listed(inputs)
-            if len(values) != len(specs):
+            if len(values) != len(self._inputs):
                 raise InputError(
-                    f"the model has {len(specs)} inputs, got {len(values)}"
+                    f"the model has {len(self._inputs)} inputs, got {len(values)}"
                 )
-            feeds = {spec.name: v for spec, v in zip(specs, values, strict=True)}
+            feeds = dict(zip(self._inputs, values, strict=True))
         return self._outputs(*self.executable.run(None, feeds))
 
 
@@ -86,7 +99,7 @@ class NncBackend(Backend):
         if not cls.supports_device(device):
             raise CompileError(f"nnc compiles for the CPU, not for '{device}'")
         assert Device(device).type == DeviceType.CPU
-        return NncBackendRep(nnc.compile(model, **kwargs))
+        return NncBackendRep(model, **kwargs)
 
     @classmethod
     def run_model(

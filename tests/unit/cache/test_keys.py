@@ -22,6 +22,7 @@ OPTIONS = CompileOptions()
 OTHERS: dict[str, Any] = {
     "example_inputs": [1],
     "input_shapes": {"x": [1]},
+    "input_values": {"x": np.array([1])},
     "precision": "bf16",
     "quantize": "int8",
     "tune": True,
@@ -144,6 +145,24 @@ def test_package_in_development_is_told_by_its_files(
     os.utime(package / "__init__.py", (1, 1))
     assert before != keys._version("developed") != ""
     assert keys._version("there_is_no_such_package") == ""
+
+
+def test_values_of_inputs_are_part_of_the_key():
+    target = resolve_target("generic")
+    found = [
+        keys.key_of("", CompileOptions(input_values=values), target)
+        for values in (
+            None,
+            {"a": np.array([1, 2])},
+            {"a": np.array([1, 3])},
+            {"a": np.array([[1, 2]])},
+            {"a": np.array([1, 2], np.int32)},
+            {"b": np.array([1, 2])},
+            {"a": np.array(1)},
+            {"a": 5},
+        )
+    ]
+    assert len(set(found)) == len(found)
 
 
 # ---- models

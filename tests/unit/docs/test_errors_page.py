@@ -58,6 +58,11 @@ def use_an_unknown_op() -> None:
     nnc.compile(model(node, {"x": (FLOAT, [4])}, INT64))
 
 
+def sum_over_axes_that_are_data() -> None:
+    node = helper.make_node("ReduceSum", ["x", "axes"], ["y"], name="sum")
+    nnc.compile(model(node, {"x": (FLOAT, [2, 3]), "axes": (INT64, [1])}))
+
+
 def run_a_closed_model() -> None:
     with nnc.compile(relu(4)) as exe:
         pass
@@ -87,6 +92,7 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "LimitExceeded": lambda: nnc.compile(relu("N", 1 << 41)),
     "ModelError": lambda: nnc.compile(product([2, 3], [4, 5])),
     "UnsupportedOp": use_an_unknown_op,
+    "InputValuesNeeded": sum_over_axes_that_are_data,
     "CompileError": lambda: nnc.compile(relu(4), input_shapes={"y": [4]}),
     "TargetError": lambda: nnc.Target.named("avx2+turbo"),
     "VerifyError": lambda: nnc.convert(product([2, 3], [3, 4])).apply(

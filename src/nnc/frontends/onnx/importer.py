@@ -21,6 +21,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from nnc.context import NncContext
 from nnc.errors import (
+    InputValuesNeeded,
     LimitExceeded,
     LoadError,
     ModelError,
@@ -29,6 +30,7 @@ from nnc.errors import (
 )
 from nnc.frontends.common import (
     Builder,
+    DependsOnDataError,
     InvalidNodeError,
     UnsupportedError,
     erase_dead_ops,
@@ -39,6 +41,12 @@ from nnc.frontends.onnx.graphs import (
     ordered_nodes,
     outer_names,
     subgraphs,
+)
+from nnc.frontends.onnx.input_values import (
+    InputValues,
+    check_input_names,
+    deciding_inputs,
+    given_value,
 )
 from nnc.frontends.onnx.inputs import InputShapes, input_types
 from nnc.frontends.onnx.model import (
@@ -106,6 +114,7 @@ def import_onnx(
     ctx: NncContext,
     *,
     input_shapes: InputShapes | None = None,
+    input_values: InputValues | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> ModuleOp:
     """
@@ -115,10 +124,12 @@ def import_onnx(
         LoadError: the file is damaged, unsafe or too large.
         ModelError: the network is invalid.
         UnsupportedOp: it uses ops that nnc does not have; lists all of them.
-        CompileError: `input_shapes` does not fit the model.
+        InputValuesNeeded: it can be imported for values of some inputs; names them.
+        CompileError: `input_shapes` or `input_values` does not fit the model.
     """
     model = load_model(source, limits)
-    module = _Importer(model, ctx, limits).run(input_shapes or {})
+    importer = _Importer(model, ctx, limits)
+    module = importer.run(input_shapes or {}, input_values or {})
     ctx.external_files = model.reader.external_files
     return module
 
@@ -132,8 +143,10 @@ class _Importer:
         self.block = Block()
         self.builder = Builder(self.block, ctx.weights, limits)
         self.unsupported: list[UnsupportedNode] = []
+        self.deciding: list[SSAValue] = []
+        """What the computation of some nodes depends on, and is not known."""
 
-    def run(self, input_shapes: InputShapes) -> ModuleOp:
+    def run(self, input_shapes: InputShapes, input_values: InputValues) -> ModuleOp:
         """The module of the whole model."""
         graph = self.model.proto.graph
         scope = _Scope(None, self.model.opsets, {}, "", self.block)
@@ -145,25 +158,39 @@ class _Importer:
         except UnsupportedError as error:
             reason = UnsupportedNode(graph.name, "graph", str(error))
             raise UnsupportedOp([reason]) from error
+        check_input_names(input_values, inputs)
+        names: list[str] = []
         for info, type_ in zip(inputs, types, strict=True):
             if info.name in scope.values:
                 raise ModelError(f"two inputs are called '{info.name}'")
+            if info.name in input_values:
+                array = given_value(input_values[info.name], info.name, type_)
+                scope.values[info.name] = self.builder.constant(array, info.name)
+                continue
+            names.append(info.name)
             argument = self.block.insert_arg(type_, len(self.block.args))
             if SSAValue.is_valid_name(info.name):
                 # The printer writes hints of any letters, the lexer reads ASCII ones.
                 argument.name_hint = info.name if info.name.isascii() else None
             scope.values[info.name] = argument
-        names = [o.name for o in graph.output]
+        results = [o.name for o in graph.output]
         try:
-            outputs = self._convert_body(graph.node, names, scope, graph.name)
+            outputs = self._convert_body(graph.node, results, scope, graph.name)
         except (ModelError, LoadError):
             if not self.unsupported:
                 raise
             # What is not supported is the better news when both are the case.
             outputs = []
         if self.unsupported:
-            raise UnsupportedOp(self.unsupported)
-        return self._module([i.name for i in inputs], names, outputs)
+            raise self._refusal(names)
+        return self._module(names, results, outputs)
+
+    def _refusal(self, inputs: Sequence[str]) -> UnsupportedOp:
+        """The error for nodes that are not supported as they stand."""
+        deciding = deciding_inputs(self.deciding, self.block)
+        if len(self.deciding) < len(self.unsupported) or not deciding:
+            return UnsupportedOp(self.unsupported)
+        return InputValuesNeeded(self.unsupported, [inputs[i] for i in deciding])
 
     def _module(
         self, inputs: Sequence[str], outputs: Sequence[str], values: Sequence[SSAValue]
@@ -306,6 +333,8 @@ class _Importer:
         except UnsupportedError as error:
             op = node.op_type if not node.domain else f"{node.domain}.{node.op_type}"
             self.unsupported.append(UnsupportedNode(name, op, str(error)))
+            if isinstance(error, DependsOnDataError):
+                self.deciding.extend(error.values)
             results = None
         except _SkippedError:
             results = None

@@ -9,7 +9,12 @@ from onnx import AttributeProto, GraphProto, NodeProto
 from xdsl.ir import SSAValue
 
 from nnc.dialects.nn.types import rank_of
-from nnc.frontends.common import Builder, InvalidNodeError, UnsupportedError
+from nnc.frontends.common import (
+    Builder,
+    DependsOnDataError,
+    InvalidNodeError,
+    UnsupportedError,
+)
 from nnc.frontends.onnx.tensors import TensorReader
 from nnc.symbolic import Dim
 from nnc.weights import Array
@@ -218,7 +223,7 @@ def known_dims(builder: Builder, value: SSAValue, what: str) -> list[Dim]:
     """
     dims = builder.known(value)
     if dims is None:
-        raise UnsupportedError(f"{what} must not depend on data")
+        raise DependsOnDataError(f"{what} must not depend on data", value)
     return dims
 
 

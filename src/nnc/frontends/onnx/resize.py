@@ -13,7 +13,12 @@ from nnc.analysis.ratio import Ratio
 from nnc.dialects import nn
 from nnc.dialects.nn.movement import CoordinateMode, NearestMode, ResizeMode
 from nnc.dialects.nn.types import dims_of, rank_of
-from nnc.frontends.common import Builder, InvalidNodeError, UnsupportedError
+from nnc.frontends.common import (
+    Builder,
+    DependsOnDataError,
+    InvalidNodeError,
+    UnsupportedError,
+)
 from nnc.frontends.onnx.node import Node, known_dims, normalized_axes
 from nnc.frontends.onnx.registry import Converted, converter
 from nnc.symbolic import Dim
@@ -83,7 +88,7 @@ def _product(dim: Dim, scale: Ratio, fraction: Fraction | None) -> Dim:
 def _known_scales(b: Builder, value: SSAValue) -> list[Ratio]:
     scales = b.known_ratios(value)
     if scales is None:
-        raise UnsupportedError("scales must not depend on data")
+        raise DependsOnDataError("scales must not depend on data", value)
     return scales
 
 

@@ -8,7 +8,12 @@ import numpy as np
 from xdsl.ir import SSAValue
 
 from nnc.dialects.nn.types import F32, dims_of, element_type_of
-from nnc.frontends.common import Builder, InvalidNodeError, UnsupportedError
+from nnc.frontends.common import (
+    Builder,
+    DependsOnDataError,
+    InvalidNodeError,
+    UnsupportedError,
+)
 from nnc.frontends.onnx.node import Node, known_dims
 from nnc.frontends.onnx.registry import Converted, converter
 from nnc.symbolic import Dim, ceildiv, dim_product
@@ -94,7 +99,9 @@ def _range(node: Node, b: Builder) -> Converted:
 def _range_count(b: Builder, values: list[SSAValue]) -> Dim:
     known = [b.known_ratios(v) for v in values]
     if any(k is None for k in known):
-        raise UnsupportedError("start, limit and delta must not depend on data")
+        raise DependsOnDataError(
+            "start, limit and delta must not depend on data", *values
+        )
     start, limit, step = (k[0] for k in known if k is not None)
     fractions = [r.as_fraction() for r in (start, limit, step)]
     if fractions[2] == 0:
