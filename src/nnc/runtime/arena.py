@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nnc.errors import OutOfMemory
 from nnc.runtime.pages import Pages
-from nnc.runtime.state import STATE_WORDS
+from nnc.runtime.state import STATE_WORDS, StateWord
+
+if TYPE_CHECKING:
+    from nnc.runtime.shapes import ShapeState
 
 _LINE_WORDS: Final = 8
 _GROWTH: Final = 1.25
+
+STATE_BASE: Final = 1
+ARENA_BASE: Final = 2
+FIRST_ARRAY_BASE: Final = 3
+"""What words of the table count from: nothing, the state, the arena, then the arrays,
+inputs first."""
+
+_CLEAR: Final = np.zeros(STATE_WORDS, np.int64).data
 
 
 class Arena:
@@ -87,20 +99,42 @@ class RunContext:
         self.state_address: int = state.ctypes.data
         self.table = aligned_words(table_words)
         self.table_address: int = self.table.ctypes.data
+        self._words = self.table.data
         self._bases = aligned_words(base_count)
-        self.bases = self._bases.data
+        self._bases[STATE_BASE] = self.state_address
+        self._filled: tuple[object, int] = (None, 0)
 
     def fill_table(
-        self, words: NDArray[np.int64], base_of_word: NDArray[np.intp]
+        self,
+        state: ShapeState,
+        base_of_word: NDArray[np.intp],
+        addresses: Sequence[int],
     ) -> None:
-        """The table: `words`, each plus its base."""
-        self._bases.take(base_of_word, out=self.table)
-        np.add(self.table, words, out=self.table)
+        """
+        Make the table of a shape, for inputs and outputs at these addresses.
 
-    def clear_state(self) -> None:
-        """No error, no cancellation."""
-        for word in range(STATE_WORDS):
-            self.state[word] = 0
+        Most runs are like the last one in this context: then only the few words that
+        point to inputs and outputs are written.
+        """
+        table, arena = self.table, self.arena.address
+        if state.patches is not None and self._filled == (state.table_id, arena):
+            words = self._words
+            for word, position, offset in state.patches:
+                words[word] = addresses[position] + offset
+            return
+        self._bases[ARENA_BASE] = arena
+        self._bases[FIRST_ARRAY_BASE:] = addresses
+        self._bases.take(base_of_word, out=table)
+        np.add(table, state.table, out=table)
+        self._filled = (state.table_id, arena)
+
+    def clear_state(self, parallel: int = 0, log: int = 0) -> None:
+        """No error, no cancellation; this function for parallel launches, this log."""
+        self.state[:] = _CLEAR
+        if parallel:
+            self.state[StateWord.PARALLEL] = parallel
+        if log:
+            self.state[StateWord.LOG] = log
 
     def close(self) -> None:
         """Give the arena back."""

@@ -6,7 +6,6 @@ import ctypes
 import os
 import re
 import threading
-import time
 import weakref
 from collections import deque, namedtuple
 from collections.abc import Callable, Mapping, Sequence
@@ -14,8 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from time import perf_counter
 from types import TracebackType
-from typing import Any, Final, Protocol, Self, cast
+from typing import Any, Final, NoReturn, Protocol, Self, cast
 
 import numpy as np
 
@@ -25,15 +25,24 @@ from nnc.runtime.artifact import Plan, Weight
 from nnc.runtime.info import CacheInfo, Info, KernelInfo, PhaseInfo
 from nnc.runtime.limits import Limits
 from nnc.runtime.output_heap import shared_heap
+from nnc.runtime.outputs import check_output, check_overlap, given_outputs
 from nnc.runtime.pages import RESERVE, with_reserve
 from nnc.runtime.profile import Profile, make_profile, record_runs
 from nnc.runtime.saved import MachineCode, SavedModel, write_model
-from nnc.runtime.shapes import ShapePlanner, ShapeState, fill_bases
+from nnc.runtime.shapes import ShapePlanner, ShapeState, address_of
 from nnc.runtime.specs import Array, TensorSpec, as_array, dtype_named, spec_of
 from nnc.runtime.state import ErrorCode, StateWord, error_for
 
 _ENTRY: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
 """Calls through it release the GIL."""
+
+# Enumerations and modules are slow to look up.
+_ERROR: Final = int(StateWord.ERROR)
+_CANCEL: Final = int(StateWord.CANCEL)
+_ndarray: Final = np.ndarray
+
+_READABLE: Final = 0x101
+"""In `ndarray.flags.num`: contiguous and aligned."""
 
 _LONG_RUN_SECONDS: Final = 0.5
 _POLL_SECONDS: Final = 0.1
@@ -128,7 +137,9 @@ class CompiledModel:
         self._contexts: deque[RunContext] = deque()
         resources = _Resources(code, self._contexts)
         self._finalizer = weakref.finalize(self, resources.close)
-        self._active = 0
+        self._running: deque[None] = deque()
+        """As long as there are runs: changed without a lock."""
+        self._is_closed = False
         self._lock = threading.Lock()
         self._last_seconds = 0.0
         self._is_dynamic = bool(plan.symbols)
@@ -166,32 +177,49 @@ class CompiledModel:
         """
         Run the network.
 
+        `out=` gives arrays to write the outputs to: one, a sequence in order, or a
+        mapping from names; None stands for a new array. They are what is returned. (A
+        model that has an input called `out` takes it by this name; use `run` then.)
+
         Raises:
-            InputError: the inputs do not fit the model; nothing was run.
+            InputError: the inputs, or `out`, do not fit the model; nothing was run.
             RunError: the data made an op fail; names the source node.
         """
-        outputs = self._run(self._in_order(args, kwargs))
+        if not kwargs and len(args) == len(self.inputs):
+            outputs = self._run(args)
+        else:
+            out = kwargs.pop("out", None) if self._takes_out else None
+            outputs = self._run(self._in_order(args, kwargs), 0, out)
         return outputs[0] if len(outputs) == 1 else self._result_type(*outputs)
 
     def run(
-        self, names: Sequence[str] | None, feeds: Mapping[str, object]
+        self,
+        names: Sequence[str] | None,
+        feeds: Mapping[str, object],
+        *,
+        out: object = None,
     ) -> list[Array]:
         """
         The outputs called `names`, or all for None, as ONNX Runtime returns them.
 
+        `out` gives arrays for them, as in a call.
+
         Raises:
-            InputError: the inputs do not fit the model, or there is no such output.
+            InputError: the inputs or `out` do not fit the model, or there is no such
+                output.
             RunError: the data made an op fail; names the source node.
         """
+        if names is None:
+            return self._run(self._in_order((), feeds), 0, out)
         order = [spec.name for spec in self.outputs]
-        wanted = order if names is None else list(names)
-        for name in wanted:
+        for name in names:
             if name not in order:
                 raise InputError(
                     f"the model has no output '{name}'; it has: {', '.join(order)}"
                 )
-        outputs = dict(zip(order, self._run(self._in_order((), feeds)), strict=True))
-        return [outputs[name] for name in wanted]
+        results = self._run(self._in_order((), feeds), 0, out)
+        outputs = dict(zip(order, results, strict=True))
+        return [outputs[name] for name in names]
 
     def profile(self, *args: object, **kwargs: object) -> Profile:
         """
@@ -249,6 +277,11 @@ class CompiledModel:
             )
         if not named and len(args) == len(names):
             return list(args)
+        if not args and len(named) == len(names):
+            try:
+                return [named[name] for name in names]
+            except KeyError:
+                pass  # which name is not there is told below
         values = dict(zip(names, args, strict=False))
         for name, value in named.items():
             if name in values:
@@ -265,48 +298,91 @@ class CompiledModel:
             )
         return [values[name] for name in names]
 
-    def _run(self, values: Sequence[object], log: int = 0) -> list[Array]:
-        arrays = [as_array(v, s) for v, s in zip(values, self.inputs, strict=True)]
-        state = self._planner.state(arrays)
-        empty = shared_heap().empty
-        outputs = [
-            empty(shape, spec.dtype)
-            for shape, spec in zip(state.output_shapes, self.outputs, strict=True)
-        ]
-        context = self._borrow()
+    def _run(
+        self, values: Sequence[object], log: int = 0, out: object = None
+    ) -> list[Array]:
+        """Run, with times written to `log` if not 0, into `out` or new arrays."""
+        inputs, state = self._bound_inputs(values)
+        given = None if out is None else given_outputs(out, self.outputs)
+        outputs = self._output_arrays(state, given)
+        arrays = [*inputs, *outputs]
+        addresses = [address_of(a) for a in arrays]
+        if given is not None:
+            for position, value in enumerate(given, len(inputs)):
+                if value is not None:
+                    check_overlap(position, addresses, arrays, self._specs)
+        self._running.append(None)
         try:
-            self._launch(context, state, arrays, outputs, log)
+            if self._is_closed:
+                self._refuse_closed()
+            context = self._borrow()
+            try:
+                self._launch(context, state, addresses, log)
+            finally:
+                if self._is_dynamic:
+                    self._reserve_more(context, state.packing.size)
+                self._contexts.append(context)
         finally:
-            self._give_back(context, state.packing.size)
+            self._running.pop()
         return outputs
 
+    def _bound_inputs(
+        self, values: Sequence[object]
+    ) -> tuple[Sequence[Array], ShapeState]:
+        """The inputs as native code can read them, and what their shapes need."""
+        # What as_array gives back as it is, found out sooner.
+        for value, dtype in zip(values, self._input_dtypes):  # noqa: B905 # for speed
+            if type(value) is not _ndarray or value.dtype is not dtype:
+                break
+            if value.flags.num & _READABLE != _READABLE:
+                break
+        else:
+            ready: Sequence[Any] = values
+            state = self._planner.known(tuple([a.shape for a in ready]))
+            if state is not None:
+                return ready, state
+        arrays = [as_array(v, s) for v, s in zip(values, self.inputs, strict=True)]
+        return arrays, self._planner.state(arrays)
+
+    def _output_arrays(
+        self, state: ShapeState, given: Sequence[object] | None
+    ) -> list[Array]:
+        shapes = state.output_shapes
+        if given is None and state.has_small_outputs:
+            pairs = zip(shapes, self._output_dtypes)  # noqa: B905 # for speed
+            return [np.empty(shape, dtype) for shape, dtype in pairs]
+        empty = shared_heap().empty
+        given = given or [None] * len(shapes)
+        return [
+            empty(shape, spec.dtype)
+            if value is None
+            else check_output(value, spec, shape)
+            for value, shape, spec in zip(given, shapes, self.outputs, strict=True)
+        ]
+
     def _launch(
-        self,
-        context: RunContext,
-        state: ShapeState,
-        inputs: Sequence[Array],
-        outputs: Sequence[Array],
-        log: int,
+        self, context: RunContext, state: ShapeState, addresses: Sequence[int], log: int
     ) -> None:
-        """Fill the table and call the code, which writes times to `log` if not 0."""
-        arena = context.arena
-        arena.reserve(state.packing.size)
-        address = context.state_address
-        fill_bases(context.bases, address, arena.address, inputs, outputs)
-        context.fill_table(state.table, self._planner.bases)
-        context.clear_state()
-        if state.ways > 1:
-            parallel = self._code.parallel(self.num_threads)
-            context.state[StateWord.PARALLEL] = parallel
-        context.state[StateWord.LOG] = log
+        """Fill the table and call the code."""
+        if state.packing.size > context.arena.nbytes:
+            context.arena.reserve(state.packing.size)
+        context.fill_table(state, self._planner.bases, addresses)
+        parallel = self._code.parallel(self.num_threads) if state.ways > 1 else 0
+        context.clear_state(parallel, log)
         self._call(context)
-        if error := context.state[StateWord.ERROR]:
-            if error == ErrorCode.SIZE_MISMATCH:
-                raise InputError(state.refusals[context.state[StateWord.SITE]])
-            launch = self._plan.launches[context.state[StateWord.LAUNCH]]
-            raise error_for(error, launch.node)
-        if context.state[StateWord.CANCEL]:
+        words = context.state
+        if words[_ERROR] or words[_CANCEL]:
+            self._raise_error(words, state)
+
+    def _raise_error(self, words: memoryview, state: ShapeState) -> NoReturn:
+        """What the run state tells."""
+        error = words[StateWord.ERROR]
+        if not error:
             raise Cancelled("the run was interrupted")
+        if error == ErrorCode.SIZE_MISMATCH:
+            raise InputError(state.refusals[words[StateWord.SITE]])
+        launch = self._plan.launches[words[StateWord.LAUNCH]]
+        raise error_for(error, launch.node)
 
     def _call(self, context: RunContext) -> None:
         """
@@ -315,17 +391,18 @@ class CompiledModel:
         Python handles signals in the main thread, between calls of native code. So if
         runs take long, the main thread leaves them to a helper and watches.
         """
-        arguments = (context.state_address, context.table_address)
-        is_main = threading.current_thread() is threading.main_thread()
-        started = time.perf_counter()
-        if self._last_seconds < _LONG_RUN_SECONDS or not is_main:
-            self._entry(*arguments)
+        started = perf_counter()
+        if (
+            self._last_seconds < _LONG_RUN_SECONDS
+            or threading.current_thread() is not threading.main_thread()
+        ):
+            self._entry(context.state_address, context.table_address)
         else:
             # Not Thread.join: interrupted, it takes a running thread for finished.
             done = threading.Event()
 
             def run() -> None:
-                self._entry(*arguments)
+                self._entry(context.state_address, context.table_address)
                 done.set()
 
             threading.Thread(target=run).start()
@@ -336,32 +413,24 @@ class CompiledModel:
                 context.state[StateWord.CANCEL] = 1
                 done.wait()
                 raise
-        self._last_seconds = time.perf_counter() - started
+        self._last_seconds = perf_counter() - started
 
     def _borrow(self) -> RunContext:
-        with self._lock:
-            if not self._finalizer.alive:
-                raise RunError("the compiled model is closed")
-            self._active += 1
         try:
             return self._contexts.pop()
         except IndexError:
-            pass
-        try:
             return RunContext(len(self._planner.bases), self._planner.base_count)
-        except BaseException:
-            with self._lock:
-                self._active -= 1
-            raise
 
-    def _give_back(self, context: RunContext, used: int) -> None:
-        if self._is_dynamic:
-            # A larger shape may come next.
-            context.arena.reserve_ahead(with_reserve(used), touched=used)
-            shared_heap().reserve_ahead()
-        self._contexts.append(context)
+    def _reserve_more(self, context: RunContext, used: int) -> None:
+        """A larger shape may come next."""
+        context.arena.reserve_ahead(with_reserve(used), touched=used)
+        shared_heap().reserve_ahead()
+
+    def _refuse_closed(self) -> None:
+        # Who closes holds the lock until it is decided.
         with self._lock:
-            self._active -= 1
+            if self._is_closed:
+                raise RunError("the compiled model is closed")
 
     # ---- what it is
 
@@ -383,6 +452,22 @@ class CompiledModel:
     def set_cache(self, cache: CacheInfo) -> None:
         """Record what the cache did."""
         self._info = replace(self._info, cache=cache)
+
+    @cached_property
+    def _takes_out(self) -> bool:
+        return "out" not in self._input_names
+
+    @cached_property
+    def _input_dtypes(self) -> list[np.dtype[Any]]:
+        return [spec.dtype for spec in self.inputs]
+
+    @cached_property
+    def _output_dtypes(self) -> list[np.dtype[Any]]:
+        return [spec.dtype for spec in self.outputs]
+
+    @cached_property
+    def _specs(self) -> list[TensorSpec]:
+        return [*self.inputs, *self.outputs]
 
     @cached_property
     def _input_names(self) -> list[str]:
@@ -432,7 +517,10 @@ class CompiledModel:
             RunError: a run is going on in another thread.
         """
         with self._lock:
-            if self._active:
+            was_closed, self._is_closed = self._is_closed, True
+            # A run that began before sees nothing of this, a later one asks.
+            if self._running and not was_closed:
+                self._is_closed = False
                 raise RunError("cannot close a model while it runs")
             self._finalizer()
 

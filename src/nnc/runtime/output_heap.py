@@ -18,7 +18,7 @@ from nnc.errors import OutOfMemory
 from nnc.runtime.pages import RESERVE, Pages, with_reserve
 from nnc.runtime.specs import Array
 
-_LARGE: Final = 1 << 20
+LARGE: Final = 1 << 20
 """Below it, the C library's allocator reuses memory as well as we could."""
 
 _GRAIN: Final = 4096
@@ -49,7 +49,7 @@ class OutputHeap:
         """
         nbytes = prod(shape) * dtype.itemsize
         try:
-            if nbytes < _LARGE:
+            if nbytes < LARGE:
                 return np.empty(shape, dtype)
             with self._lock:
                 taken = self._take(-(-nbytes // _GRAIN) * _GRAIN)

@@ -10,17 +10,20 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from math import prod
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nnc.errors import InputError
+from nnc.runtime.arena import ARENA_BASE, FIRST_ARRAY_BASE, STATE_BASE
 from nnc.runtime.arena_packing import ArenaPacker, Packing, aligned
 from nnc.runtime.artifact import RECORD_WORDS, Plan, Slot
+from nnc.runtime.output_heap import LARGE
 from nnc.runtime.specs import Array, TensorSpec, check_sizes, dtype_named
 from nnc.symbolic import compile_dims, parse_dim
 
@@ -31,6 +34,11 @@ MAX_REMEMBERED: Final = 64
 
 WORTH_A_THREAD: Final = 5000
 """Nanoseconds of work that make up for calling in another thread."""
+
+_MAX_PATCHES: Final = 32
+"""More words are filled in sooner by numpy."""
+
+_table_ids = count()
 
 _MAX_VALUE: Final = 1 << 62
 
@@ -45,6 +53,15 @@ class ShapeState:
     packing: Packing
     ways: int
     """The most threads that a launch is worth."""
+    has_small_outputs: bool
+    """Whether no output is so large that its memory is worth to be reused."""
+    table_id: int
+    """No other state of this process has it."""
+    patches: tuple[tuple[int, int, int], ...] | None
+    """
+    Words that point to inputs and outputs: where, to which of them, and how far behind
+    its start. None: there are too many, or the program changes its table.
+    """
     refusals: Mapping[int, str] = field(default_factory=dict[int, str])
     """What is wrong with the sizes for regions that cannot run, by their guards."""
 
@@ -70,15 +87,20 @@ class ShapePlanner:
         self.bases, self._exprs, self._addresses, self._arena_slots = _layout(
             plan, weight_addresses
         )
+        self._array_words = np.flatnonzero(self.bases >= FIRST_ARRAY_BASE)
         self._threads = num_threads
         self._tasks = np.array([n.tasks for n in plan.launches], np.intp)
         self._costs = np.array([n.cost for n in plan.launches], np.intp)
         words = [RECORD_WORDS + len(n.slots) for n in plan.launches]
         self._ways_words = np.cumsum([0, *words])[:-1] + 1
-        self.base_count = 3 + len(plan.inputs) + len(plan.outputs)
+        self.base_count = FIRST_ARRAY_BASE + len(plan.inputs) + len(plan.outputs)
         self.planned = 0
         self.largest = Packing((), 0, 0)
         """Of all shapes so far."""
+
+    def known(self, shapes: Shapes) -> ShapeState | None:
+        """The state for inputs of these shapes, if it was made before."""
+        return self._states.get(shapes)
 
     def state(self, arrays: Sequence[Array]) -> ShapeState:
         """
@@ -137,13 +159,21 @@ class ShapePlanner:
             table[slot] += packing.offsets[allocation]
         for guard in refusals:
             table[plan.control_start + plan.guards[guard]] = guard + 1
+        output_shapes = tuple(
+            tuple(values[e] for e in tensor.exprs) for tensor in plan.outputs
+        )
+        sizes_of_outputs = (
+            prod(shape) * dtype_named(tensor.dtype).itemsize
+            for shape, tensor in zip(output_shapes, plan.outputs, strict=True)
+        )
         return ShapeState(
             table=table,
-            output_shapes=tuple(
-                tuple(values[e] for e in tensor.exprs) for tensor in plan.outputs
-            ),
+            output_shapes=output_shapes,
+            has_small_outputs=max(sizes_of_outputs, default=0) < LARGE,
             packing=packing,
             ways=int(ways.max(initial=1)),
+            table_id=next(_table_ids),
+            patches=self._patches(table),
             refusals=refusals,
         )
 
@@ -155,6 +185,16 @@ class ShapePlanner:
             raise InputError(
                 f"{_sizes_text(sizes)}: a size of the model is divided by zero"
             ) from error
+
+    def _patches(
+        self, table: NDArray[np.int64]
+    ) -> tuple[tuple[int, int, int], ...] | None:
+        words = self._array_words
+        if len(words) > _MAX_PATCHES or self._plan.control:
+            return None
+        positions = self.bases[words] - FIRST_ARRAY_BASE
+        found = zip(words, positions, table[words], strict=True)
+        return tuple((int(w), int(p), int(o)) for w, p, o in found)
 
     def _ways(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """How many threads each launch is worth: no more than it has tasks."""
@@ -238,12 +278,17 @@ def _layout(
     """
     The table's columns: base, expression and fixed address of every word.
 
-    Bases count as `fill_bases` lists them. Also the words that point into the arena,
+    Bases count as in `nnc.runtime.arena`. Also the words that point into the arena,
     with their allocations.
     """
-    first_input = 3
+    first_input = FIRST_ARRAY_BASE
     first_output = first_input + len(plan.inputs)
-    starts = {"state": 1, "arena": 2, "input": first_input, "output": first_output}
+    starts = {
+        "state": STATE_BASE,
+        "arena": ARENA_BASE,
+        "input": first_input,
+        "output": first_output,
+    }
     bases: list[int] = []
     exprs: list[int] = []
     addresses: list[int] = []
@@ -274,27 +319,15 @@ def _layout(
     )
 
 
-def fill_bases(
-    bases: memoryview,
-    state: int,
-    arena: int,
-    inputs: Sequence[Array],
-    outputs: Sequence[Array],
-) -> None:
-    """Write the addresses that table words count from, in the order of `_layout`."""
-    bases[1] = state
-    bases[2] = arena
-    position = 3
-    for array in (*inputs, *outputs):
-        bases[position] = address_of(array)
-        position += 1
+_address_of: Final = ctypes.addressof
+_char_in: Final[Callable[[Any], ctypes.c_char]] = ctypes.c_char.from_buffer
 
 
 def address_of(array: Array) -> int:
     """Where the elements of a C-contiguous array start."""
     try:
         # Three times as quick as the other way, which always works.
-        return ctypes.addressof(ctypes.c_char.from_buffer(cast(Any, array)))
+        return _address_of(_char_in(array))
     except (TypeError, ValueError):
         # It is read only or empty, or its dtype is unknown to the buffer protocol.
         return array.ctypes.data
