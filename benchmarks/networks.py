@@ -1,170 +1,168 @@
 """
-Whole networks, nnc beside ONNX Runtime, one thread each.
+The measured set of networks, nnc beside ONNX Runtime and OpenVINO.
 
-    python benchmarks/networks.py [--target avx2] [--rounds 5] [--json FILE] [NAME ...]
+    python benchmarks/networks.py [--threads 1,2] [--rounds 5] [--json FILE] [NAME ...]
 
-Each engine has a process of its own (thread pools of two engines in one process disturb
-each other); they take turns in bursts, so that drift of the machine meets both. Printed
-are medians, their ratio, the cold compile time (in a fresh process, imports included),
-and the error: `max |a - b| / max |b|`, the largest over all outputs.
+Names are those of `MEASURED` in tests/models/catalogue.py, or beginnings of them. With
+`--json`, each network is written when it is done, and those that the file holds for
+the same threads are not measured again: long measurements can be done in pieces.
+`--table` only prints what the file holds.
+
+Ratios are the time of nnc over that of the fastest other engine: of the medians, and of
+the least times, which tell more where the machine is not idle. See `nnc bench` for how
+engines take turns, and for the other columns.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import subprocess
+import os
 import sys
-import tempfile
-import time
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from statistics import median
-from typing import IO, Any, Final
-
-import numpy as np
+from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "models"))
 
-from catalogue import NETWORKS  # noqa: E402 # beside the tests, which use it too
+from catalogue import MEASURED, Case  # noqa: E402 # beside the tests, which use it too
 
-BURST_SECONDS: Final = 0.3
+from nnc.bench.compare import Options, compare, geometric_mean  # noqa: E402 # as above
 
+Record = dict[str, Any]
 
-@dataclass(frozen=True)
-class Row:
-    """One network on one target."""
-
-    name: str
-    target: str
-    nnc_ms: float
-    peer_ms: float
-    ratio: float
-    compile_s: float
-    peer_load_s: float
-    error: float
+PEERS: Final = ("onnxruntime", "openvino")
+HEADINGS: Final = (
+    *("network", "threads", "nnc ms", "ORT ms", "OV ms", "ratio", "of best", "error"),
+    *("cold s", "load s", "ORT load s", "MiB", "ORT MiB", "first ms"),
+)
 
 
-class Engine:
-    """An engine in a process of its own."""
-
-    def __init__(self, engine: str, name: str, target: str, folder: Path) -> None:
-        self.outputs = folder / f"{engine}.npz"
-        command = [sys.executable, __file__, "--worker", engine, "--target", target]
-        self._process = subprocess.Popen(
-            [*command, "--outputs", str(self.outputs), name],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.load_s = float(self._answer())
-
-    def burst(self) -> list[float]:
-        """Run times, in seconds, of one burst."""
-        self._stream(self._process.stdin).write("burst\n")
-        self._stream(self._process.stdin).flush()
-        return json.loads(self._answer())
-
-    def close(self) -> None:
-        """End the process."""
-        self._stream(self._process.stdin).close()
-        self._process.wait()
-
-    def _answer(self) -> str:
-        for line in self._stream(self._process.stdout):
-            if line.startswith("> "):
-                return line[2:]
-        raise RuntimeError("an engine's process ended early")
-
-    @staticmethod
-    def _stream(stream: IO[str] | None) -> IO[str]:
-        assert stream is not None
-        return stream
+def chosen(names: Sequence[str]) -> Iterator[Case]:
+    """The cases that the names select; all for none."""
+    for name, case in MEASURED.items():
+        if not names or any(name.startswith(n) for n in names):
+            yield case
 
 
-def work(engine: str, name: str, target: str, outputs: Path) -> None:
-    """The process of one engine: load, report, run a burst for every line read."""
-    network = NETWORKS[name]
-    path, feeds = network.path, network.inputs()
-    started = time.perf_counter()
-    if engine == "nnc":
-        import nnc
-
-        model: Any = nnc.compile(path, target=target)
-    else:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 3
-        model = onnxruntime.InferenceSession(path, options)
-    loaded = time.perf_counter() - started
-    results = model.run(None, feeds)
-    np.savez(outputs, *results)
-    print(f"> {loaded}", flush=True)
-    for _ in sys.stdin:
-        times: list[float] = []
-        while sum(times) < BURST_SECONDS or len(times) < 3:
-            started = time.perf_counter()
-            model.run(None, feeds)
-            times.append(time.perf_counter() - started)
-        print(f"> {json.dumps(times)}", flush=True)
+def measure(case: Case, threads: int, args: argparse.Namespace) -> Record:
+    """One network with one number of threads."""
+    options = Options(
+        threads=threads,
+        target=args.target,
+        rounds=args.rounds,
+        burst_seconds=args.burst,
+        cold=not args.warm,
+    )
+    made = compare(case.network.path, case.inputs(), args.vs.split(","), options)
+    return {**made.record(), "name": case.name, "target": args.target}
 
 
-def error_between(ours: Path, theirs: Path) -> float:
-    """The largest relative error over all outputs."""
-    with np.load(ours) as a, np.load(theirs) as b:
-        return max(
-            float(np.abs(a[k].astype(np.float64) - b[k]).max())
-            / (float(np.abs(b[k]).max()) or 1.0)
-            for k in b.files
-        )
+def row(record: Record) -> tuple[str, ...]:
+    """A record as cells."""
+    engines = {e["engine"]: e for e in record["engines"]}
+    ours, ort = engines["nnc"], engines.get("onnxruntime", {})
+
+    def number(engine: Record | None, key: str, form: str) -> str:
+        if not engine or engine.get("failure"):
+            return "-"
+        return "-" if engine.get(key) is None else format(engine[key], form)
+
+    def plain(value: float | None) -> str:
+        return "-" if value is None else f"{value:.2f}"
+
+    return (
+        record["name"],
+        str(record["threads"]),
+        number(ours, "median_ms", ".3f"),
+        number(ort, "median_ms", ".3f"),
+        number(engines.get("openvino"), "median_ms", ".3f"),
+        plain(record["ratio"]),
+        plain(record["best_ratio"]),
+        number(ours, "deviation", ".1e"),
+        number(ours, "cold_s", ".2f"),
+        number(ours, "load_s", ".2f"),
+        number(ort, "load_s", ".2f"),
+        number(ours, "peak_mib", ".0f"),
+        number(ort, "peak_mib", ".0f"),
+        number(ours, "first_ms", ".1f"),
+    )
 
 
-def measure(name: str, target: str, rounds: int) -> Row:
-    """Both engines on one network."""
-    with tempfile.TemporaryDirectory() as folder:
-        ours = Engine("nnc", name, target, Path(folder))
-        theirs = Engine("onnxruntime", name, target, Path(folder))
-        error = error_between(ours.outputs, theirs.outputs)
-        times: tuple[list[float], list[float]] = ([], [])
-        for _ in range(rounds):
-            times[0].extend(ours.burst())
-            times[1].extend(theirs.burst())
-        ours.close()
-        theirs.close()
-    a, b = median(times[0]) * 1e3, median(times[1]) * 1e3
-    return Row(name, target, a, b, a / b, ours.load_s, theirs.load_s, error)
+def line(cells: Sequence[str]) -> str:
+    """A row of a Markdown table."""
+    return f"| {' | '.join(cells)} |"
+
+
+def summary(records: Sequence[Record]) -> Iterator[str]:
+    """Geometric means by threads, and the networks that have none."""
+    for threads in sorted({r["threads"] for r in records}):
+        of = [r for r in records if r["threads"] == threads]
+        for key, what in (("ratio", "medians"), ("best_ratio", "least times")):
+            ratios = [r[key] for r in of if r[key] is not None]
+            if ratios:
+                yield (
+                    f"{threads} threads, {what}: geometric mean "
+                    f"{geometric_mean(ratios):.3f} of {len(ratios)} networks, "
+                    f"largest {max(ratios):.2f}, {sum(n <= 1 for n in ratios)} at most "
+                    "1"
+                )
+    for record in records:
+        for engine in record["engines"]:
+            if engine["failure"]:
+                text = " ".join(engine["failure"].split())[:160]
+                yield f"{record['name']}: {engine['engine']} failed: {text}"
+
+
+def save(path: Path, records: Sequence[Record]) -> None:
+    """Write the records; the file is whole at all times."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(json.dumps(records, indent=1) + "\n")
+    partial.replace(path)
 
 
 def main() -> None:
     """Parse the command line, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="default: all")
+    parser.add_argument("--threads", default="1", help="as in 1,2")
+    parser.add_argument("--vs", default=",".join(PEERS))
     parser.add_argument("--target", default="native")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--burst", type=float, default=0.3, metavar="SECONDS")
+    parser.add_argument("--warm", action="store_true", help="no cold compilation")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
-    parser.add_argument("--outputs", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--again", action="store_true", help="measure all anew")
+    parser.add_argument("--table", action="store_true", help="measure nothing")
     args = parser.parse_args()
-    if args.worker:
-        work(args.worker, args.names[0], args.target, args.outputs)
-        return
-    rows: list[Row] = []
-    print("| network | target | nnc ms | ORT ms | ratio | compile s | load s | error |")
-    print("|---|---|---|---|---|---|---|---|")
-    for name in args.names or NETWORKS:
-        row = measure(name, args.target, args.rounds)
-        rows.append(row)
-        print(
-            f"| {row.name} | {row.target} | {row.nnc_ms:.2f} | {row.peer_ms:.2f} | "
-            f"{row.ratio:.2f} | {row.compile_s:.2f} | {row.peer_load_s:.2f} | "
-            f"{row.error:.1e} |",
-            flush=True,
-        )
-    if args.json:
-        args.json.write_text(json.dumps([asdict(r) for r in rows], indent=2))
+    known: list[Record] = []
+    if args.json and args.json.exists():
+        known = json.loads(args.json.read_text())
+    cases = list(chosen(args.names))
+    order = {name: index for index, name in enumerate(MEASURED)}
+    shown: list[Record] = []
+    print(line(HEADINGS), line(["---"] * len(HEADINGS)), sep="\n")
+    for threads in map(int, args.threads.split(",")):
+        for case in cases:
+            key = (case.name, threads, args.target)
+            record = next((r for r in known if key_of(r) == key), None)
+            if record is None or args.again:
+                if args.table:
+                    continue
+                record = measure(case, threads, args)
+                known = [r for r in known if key_of(r) != key] + [record]
+                known.sort(key=lambda r: (r["threads"], order.get(r["name"], -1)))
+                if args.json:
+                    save(args.json, known)
+            shown.append(record)
+            print(line(row(record)), flush=True)
+    print("", *summary(shown), sep="\n")
+
+
+def key_of(record: Record) -> tuple[str, int, str]:
+    """What a measurement is of."""
+    return record["name"], record["threads"], record["target"]
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nnc.api import compile, convert, load
     from nnc.module import Module
     from nnc.runtime.executor import CompiledModel
+    from nnc.runtime.profile import Profile
     from nnc.runtime.specs import TensorSpec
     from nnc.specializing import SpecializingModel
     from nnc.target import Target
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CompiledModel",
     "Module",
+    "Profile",
     "SpecializingModel",
     "Target",
     "TensorSpec",
@@ -39,6 +41,7 @@ __all__ = [
 _PLACES: Final = {
     "CompiledModel": "nnc.runtime.executor",
     "Module": "nnc.module",
+    "Profile": "nnc.runtime.profile",
     "SpecializingModel": "nnc.specializing",
     "Target": "nnc.target",
     "TensorSpec": "nnc.runtime.specs",

@@ -9,10 +9,12 @@ moves data of that working set, whichever takes longer.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
@@ -196,6 +198,21 @@ class Profile:
         from nnc.runtime.profile_text import table
 
         return table(self, limit, by)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """
+        Write it to a file, in a format that its suffix names.
+
+        `.json` is a trace of the fastest run for chrome://tracing and ui.perfetto.dev,
+        `.svg` a flame graph by source node, `.folded` stacks for tools that draw such
+        graphs, `.txt` the table.
+
+        Raises:
+            InputError: the suffix names no format.
+        """
+        from nnc.runtime.profile_files import save
+
+        save(self, Path(path))
 
     def __str__(self) -> str:
         return self.text()

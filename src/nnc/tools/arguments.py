@@ -53,6 +53,19 @@ Dims = Annotated[
     ),
 ]
 
+InputFiles = Annotated[
+    list[str],
+    typer.Option(
+        "--input",
+        metavar="NAME=FILE.npy",
+        default_factory=list,
+        help="An input's array (or all of them in a .npz file); random if missing.",
+        show_default=False,
+    ),
+]
+
+Seed = Annotated[int, typer.Option(help="Seed of the random inputs.")]
+
 Threads = Annotated[
     int | None,
     typer.Option("--threads", min=1, help="Threads of a run.", show_default=False),

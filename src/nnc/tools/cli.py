@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
+from nnc.tools.bench_command import bench_model
 from nnc.tools.cache_command import cache_app
 from nnc.tools.compile_command import compile_model
 from nnc.tools.inspect_command import inspect_model
+from nnc.tools.profile_command import profile_model
 from nnc.tools.run_command import run_model
 
 app = typer.Typer(
@@ -22,6 +24,8 @@ app = typer.Typer(
 app.command("compile")(compile_model)
 app.command("run")(run_model)
 app.command("inspect")(inspect_model)
+app.command("bench")(bench_model)
+app.command("profile")(profile_model)
 app.add_typer(cache_app, name="cache")
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from nnc.errors import InputError
 from nnc.random_inputs import Array, choose_sizes, random_array
 from nnc.symbolic import Dim
+from nnc.tools import console
 
 if TYPE_CHECKING:
     from nnc import TensorSpec
@@ -103,3 +104,25 @@ def random_input(
     """A random array that fits the spec."""
     shape = [dim.evaluate(sizes) for dim in shape_of(spec)]
     return random_array(np.dtype(spec.dtype), shape, generator)
+
+
+def arrays_for(
+    specs: Sequence[TensorSpec], files: list[str], given: dict[str, int], seed: int
+) -> dict[str, Array]:
+    """The arrays of a run: those of files, and random ones for the rest."""
+    arrays = load_inputs(files, specs)
+    sizes = sizes_of(specs, given, arrays)
+    generator = np.random.default_rng(seed)
+    note = console.messages()
+    chosen = {name: size for name, size in sizes.items() if name not in given}
+    missing = [spec for spec in specs if spec.name not in arrays]
+    if missing and chosen:
+        text = ", ".join(f"{name}={size}" for name, size in chosen.items())
+        note.print(f"free dims: {text} (set with --dim)", markup=False)
+    for spec in missing:
+        arrays[spec.name] = random_input(spec, sizes, generator)
+        shape = "×".join(map(str, arrays[spec.name].shape)) or "scalar"
+        note.print(
+            f"input {spec.name}: random {spec.dtype} {shape}, seed {seed}", markup=False
+        )
+    return arrays

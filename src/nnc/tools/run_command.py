@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,28 +15,19 @@ import typer
 from nnc.errors import InputError
 from nnc.random_inputs import Array
 from nnc.tools import arguments, console
-from nnc.tools.inputs import load_inputs, parse_sizes, random_input, sizes_of
+from nnc.tools.inputs import arrays_for, parse_sizes
 
 if TYPE_CHECKING:
-    from nnc import CompiledModel, TensorSpec
+    from nnc import CompiledModel
 
 
 def run_model(
     model: arguments.Model,
-    inputs: Annotated[
-        list[str],
-        typer.Option(
-            "--input",
-            metavar="NAME=FILE.npy",
-            default_factory=list,
-            help="An input's array (or all of them in a .npz file); random if missing.",
-            show_default=False,
-        ),
-    ],
+    inputs: arguments.InputFiles,
     dims: arguments.Dims,
     input_shapes: arguments.InputShapes,
     target: arguments.TargetName = "native",
-    seed: Annotated[int, typer.Option(help="Seed of the random inputs.")] = 0,
+    seed: arguments.Seed = 0,
     repeat: Annotated[int, typer.Option(min=1, help="Timed runs.")] = 10,
     threads: arguments.Threads = None,
     output: Annotated[
@@ -54,33 +45,11 @@ def run_model(
     with console.errors_in_one_line(debug):
         sizes = parse_sizes(dims)
         compiled = arguments.compile_with_progress(model, target, input_shapes, threads)
-        arrays = _inputs(compiled.inputs, inputs, sizes, seed)
+        arrays = arrays_for(compiled.inputs, inputs, sizes, seed)
         outputs, first, steady = _timed(compiled, arrays, repeat)
         _show(outputs, first, steady)
         if output is not None:
             save(outputs, output)
-
-
-def _inputs(
-    specs: Sequence[TensorSpec], files: list[str], given: dict[str, int], seed: int
-) -> dict[str, Array]:
-    """The arrays of a run: those of files, and random ones for the rest."""
-    arrays = load_inputs(files, specs)
-    sizes = sizes_of(specs, given, arrays)
-    generator = np.random.default_rng(seed)
-    note = console.messages()
-    chosen = {name: size for name, size in sizes.items() if name not in given}
-    missing = [spec for spec in specs if spec.name not in arrays]
-    if missing and chosen:
-        text = ", ".join(f"{name}={size}" for name, size in chosen.items())
-        note.print(f"free dims: {text} (set with --dim)", markup=False)
-    for spec in missing:
-        arrays[spec.name] = random_input(spec, sizes, generator)
-        shape = "×".join(map(str, arrays[spec.name].shape)) or "scalar"
-        note.print(
-            f"input {spec.name}: random {spec.dtype} {shape}, seed {seed}", markup=False
-        )
-    return arrays
 
 
 def _timed(

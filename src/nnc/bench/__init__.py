@@ -1,0 +1,1 @@
+"""Measuring models: engines beside each other, and what holds a network back."""
