@@ -107,6 +107,10 @@ _SUFFIX = re.compile(r"[+-][a-z][a-z0-9_.]*(?:-(?:tile|int8|bf16|armv8))?")
 _FULL_MASKS = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl"})
 
 
+_HALF_PIPES: Final = frozenset({"znver4"})
+"""CPUs with registers of 512 bits and pipes of 256."""
+
+
 @dataclass(frozen=True)
 class Target:
     """
@@ -169,6 +173,11 @@ class Target:
     def lanes(self, element_bits: int) -> int:
         """How many elements of that size a vector register holds; at least 1."""
         return max(1, self.vector_bits // max(8, element_bits))
+
+    @property
+    def splits_vectors(self) -> bool:
+        """Whether an operation on whole vectors takes as long as two on halves."""
+        return self.vector_bits == 512 and self.cpu in _HALF_PIPES
 
     def has(self, feature: str) -> bool:
         """Whether code may use this feature."""

@@ -37,6 +37,12 @@ _COLUMN_PENALTY: Final = {
 }
 """Registers → relative time of a tile of 1, 2, 3, 4 column vectors, measured."""
 
+_ODD_HALVES: Final = {1: 1.12, 3: 1.005}
+"""Vectors of half the width in a panel → relative time of a tile of them."""
+
+_HALF_GAIN: Final = 1.15
+"""What panels of half vectors must gain, as there are more of them."""
+
 _REMAINDER_ROWS: Final = (4, 2, 1)
 """Tile heights that finish a row count unknown to the compiler."""
 
@@ -63,24 +69,54 @@ def column_vectors(target: Target, width: int, columns: int) -> int:
     Few columns get narrower panels; otherwise the panel is the one whose tile is
     fastest, unless padding the last panel would cost more than another tile does.
     """
+    return _fastest(target, width, columns, MAX_COLUMN_VECTORS)[1]
+
+
+def _fastest(target: Target, width: int, columns: int, most: int) -> tuple[float, int]:
+    """The relative time of all columns, and the vectors of a panel that takes it."""
     needed = max(1, -(-columns // width))
     penalty = _COLUMN_PENALTY[32 if target.vector_registers >= 32 else 16]
+    times = [
+        (-(-needed // nv) * nv * penalty[nv - 1], abs(nv - 2), nv)
+        for nv in range(1, min(most, needed) + 1)
+    ]
+    time, _, nv = min(times)
+    return time, nv
 
-    def time(nv: int) -> tuple[float, int]:
-        return (-(-needed // nv) * nv * penalty[nv - 1], abs(nv - 2))
 
-    return min(range(1, min(MAX_COLUMN_VECTORS, needed) + 1), key=time)
-
-
-def panel_width(target: Target, element_type: Attribute, columns: int) -> int:
+def panel_width(
+    target: Target, element_type: Attribute, columns: int, *, may_halve: bool = True
+) -> int:
     """
     The columns of one panel of a constant contraction operand.
 
     `columns` is the number of output columns (of one group). Both `pack-weights` and
-    the kernels ask here, so that weights are stored as kernels read them.
+    the kernels ask here, so that weights are stored as kernels read them. With
+    `may_halve`, a panel may have an odd number of vectors of half the width, where
+    whole ones would be too empty: `panel_vectors` tells.
     """
     width = vector_width(target, element_type)
-    return column_vectors(target, width, columns) * width
+    time, nv = _fastest(target, width, columns, MAX_COLUMN_VECTORS)
+    half = width // 2
+    if not may_halve or not target.has_masks:
+        return nv * width
+    if columns <= half:
+        return half
+    if target.splits_vectors:
+        halves = min(
+            (-(-columns // (n * half)) * n * half * _ODD_HALVES[n], n) for n in (1, 3)
+        )
+        if halves[0] / width * _HALF_GAIN < time:
+            return halves[1] * half
+    return nv * width
+
+
+def panel_vectors(panel: int, width: int) -> tuple[int, int]:
+    """Vectors of a panel, and their lanes: `width`, half of that, or single ones."""
+    for lanes in (width, width // 2):
+        if lanes and panel % lanes == 0:
+            return panel // lanes, lanes
+    return 1, 1
 
 
 def tile_group(target: Target, columns: int, tiles: DimLike) -> int:

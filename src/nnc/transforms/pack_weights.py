@@ -73,7 +73,12 @@ def pack_operand(dispatch: DispatchOp, target: Target) -> bool:
     shape = static_shape(weight)
     assert shape is not None
     groups = anchor.groups.value.data if isinstance(anchor, ConvOp) else 1
-    panel = tiling.panel_width(target, element_type_of(weight), shape[-1] // groups)
+    panel = tiling.panel_width(
+        target,
+        element_type_of(weight),
+        shape[-1] // groups,
+        may_halve=not isinstance(anchor, WinogradProductOp),
+    )
     pack = PackOp(weight, panel, groups)
     copy_location(dispatch, pack)
     outer = dispatch.parent

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from xdsl.dialects.builtin import BFloat16Type, f32, f64
 
@@ -12,6 +14,7 @@ from nnc.lowering.tiling import (
     column_tiles,
     column_vectors,
     max_rows,
+    panel_vectors,
     panel_width,
     row_tiles,
     tiled_axis,
@@ -41,7 +44,10 @@ def test_max_rows_tile_fits_registers(target: Target, nv: int) -> None:
         ("avx512", 48, 48),  # one panel of three vectors, not two with a half empty
         ("avx512", 144, 48),
         ("avx512", 16, 16),
-        ("avx512", 5, 16),
+        ("avx512", 9, 16),
+        ("avx512", 8, 8),  # half a vector
+        ("avx512", 5, 8),
+        ("avx512", 24, 32),
         ("avx2", 768, 16),
         ("avx2", 24, 24),
         ("avx2", 8, 8),
@@ -50,6 +56,29 @@ def test_max_rows_tile_fits_registers(target: Target, nv: int) -> None:
 )
 def test_panel_width_for_columns(name: str, columns: int, panel: int) -> None:
     assert panel_width(Target.named(name), f32, columns) == panel
+
+
+@pytest.mark.parametrize(
+    ("columns", "panel"),
+    [(3, 8), (9, 16), (24, 24), (32, 32), (40, 48), (48, 48), (72, 24), (768, 32)],
+)
+def test_panel_width_where_vectors_are_split(columns: int, panel: int) -> None:
+    target = replace(Target.named("avx512"), cpu="znver4")
+    assert panel_width(target, f32, columns) == panel
+    assert panel_vectors(panel, 16) == (
+        (panel // 16, 16) if panel % 16 == 0 else (panel // 8, 8)
+    )
+
+
+def test_panel_width_of_whole_vectors() -> None:
+    target = replace(Target.named("avx512"), cpu="znver4")
+    assert panel_width(target, f32, 24, may_halve=False) == 32
+    assert panel_width(target, f32, 3, may_halve=False) == 16
+
+
+def test_panel_vectors_of_a_foreign_panel_are_single() -> None:
+    assert panel_vectors(12, 16) == (1, 1)
+    assert panel_vectors(12, 1) == (12, 1)
 
 
 def test_panel_width_follows_accumulators() -> None:

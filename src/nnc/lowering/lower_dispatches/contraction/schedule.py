@@ -17,6 +17,7 @@ from nnc.lowering.tiling import (
     column_tiles,
     column_vectors,
     max_rows,
+    panel_vectors,
     row_tiles,
     tiled_axis,
     vector_width,
@@ -85,10 +86,9 @@ def _packed_vectors(space: Space, width: int) -> tuple[int, int]:
     """Vectors and lanes of a tile that does not straddle panels of a packed B."""
     assert space.packing is not None
     panel, columns = space.packing.panel, space.columns.size
-    if panel % width:
-        return 1, 1
+    most, width = panel_vectors(panel, width)
     is_whole = all(axis.column == 0 for axis in space.batches)
-    for nv in range(panel // width, 0, -1):
+    for nv in range(most, 0, -1):
         if panel % (nv * width) == 0 and (is_whole or columns % (nv * width) == 0):
             return nv, width
     return 1, 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,39 @@ def test_matmul_bias_relu_any_size_exact(
     expected = np.maximum(a @ b + bias, 0)
     for parts in (1, 2, 5):
         np.testing.assert_array_equal(kernel.run(arrays, parts=parts)[0], expected)
+
+
+@pytest.mark.isa("avx512")
+@pytest.mark.parametrize("cpu", ["x86-64-v4", "znver4"])
+@pytest.mark.parametrize("n", [1, 5, 8, 9, 20, 24, 25, 70, 72])
+@pytest.mark.parametrize("bits", [32, 64])
+def test_matmul_panels_of_half_vectors_exact(
+    harness: Harness, cpu: str, n: int, bits: int
+) -> None:
+    target = replace(Target.named("avx512"), cpu=cpu)
+    m, k = 47, 11
+    element_type, dtype = (f32, np.float32) if bits == 32 else (f64, np.float64)
+    weights = harness.Weights(target, (k, n), 1, element_type)
+
+    def body(a: SSAValue, b: SSAValue, bias: SSAValue) -> SSAValue:
+        product = harness.matmul(a, weights.unpacked(b))
+        return ReluOp(AddOp(product, BroadcastOp(bias, [m, n]).result)).result
+
+    types = [
+        tensor_type(element_type, [m, k]),
+        weights.type,
+        tensor_type(element_type, [n]),
+    ]
+    kernel = harness.compile(target, types, body)
+    a, b = (
+        harness.numbers(0, m, k, dtype=dtype),
+        harness.numbers(1, k, n, dtype=dtype),
+    )
+    bias = harness.numbers(2, n, dtype=dtype)
+    expected = np.maximum(a @ b + bias, 0)
+    for parts in (1, 3):
+        actual = kernel.run([a, weights.pack(b), bias], parts=parts)[0]
+        np.testing.assert_array_equal(actual, expected)
 
 
 @pytest.mark.parametrize("k", [0, 1, 7])
