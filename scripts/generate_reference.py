@@ -55,6 +55,7 @@ from xdsl.passes import get_pass_option_infos
 from nnc import registry
 from nnc.dialects.nn.base import Elements, NnOp
 from nnc.frontends.onnx import registry as converters
+from nnc.frontends.onnx.standard_functions import ops_with_functions
 from nnc.pipelines import PIPELINES, PipelineOptions, steps
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -411,13 +412,19 @@ def ops_page() -> str:
         body += [f"## {title}", "", f"{len(names)} ops.", ""]
         rows = [op_row(domain, name) for name in names]
         body += [*table(("op", "from opset", "refused"), rows), ""]
+    body += ["## By the standard's functions", ""]
+    body += [f"- `{d or 'ai.onnx'}`: `{name}`" for d, name in ops_with_functions()]
+    body.append("")
     introduction = """
 The ops that the ONNX frontend converts. A number under *from opset* is a version of the
 op's domain from which a converter holds, up to the next number or the newest version.
 *Refused* quotes the reasons for which the converter gives up on a node. In general,
 shapes, axes, pads and the like must be constant or computed from the shapes of inputs,
-not from their data, and there are no ops on sequences, optionals and strings. A model
-with ops that are not supported is refused with a list of all their nodes.
+not from their data (unless values are given for these inputs: `input_values`), and
+there are no ops on sequences, optionals and strings. A model with ops that are not
+supported is refused with a list of all their nodes. The ops in the last section have no
+converter: the function of other ops by which the standard defines them takes their
+place.
 """
     return page("Supported ONNX ops", introduction, body)
 

@@ -62,6 +62,10 @@ from nnc.frontends.onnx.registry import (
     find_converter,
     normalized_domain,
 )
+from nnc.frontends.onnx.standard_functions import (
+    has_standard_function,
+    standard_function,
+)
 
 ENTRY: Final = "main"
 
@@ -292,11 +296,14 @@ class _Importer:
             raise InvalidNodeError(f"{len(inputs)} inputs for {len(function.input)}")
         for i, formal in enumerate(function.input):
             scope.values[formal] = inputs[i] if i < len(inputs) else None
-        outputs = list(function.output)[: len(node.output)]
+        # Bodies need not define outputs that the call leaves out.
+        given = dict(zip(function.output, node.output, strict=False))
+        outputs = [formal for formal, actual in given.items() if actual]
         values = self._convert_body(function.node, outputs, scope, function.name)
         if len(values) != len(outputs):
             raise _SkippedError
-        return [*values]
+        results = dict(zip(outputs, values, strict=True))
+        return [results.get(formal) for formal in given]
 
     # ---- nodes
 
@@ -368,6 +375,10 @@ class _Importer:
         # Locations follow creation: an initializer belongs to its first reader.
         self.builder.set_location(name)
         attributes = _attributes_of(node, scope.bindings)
+        if convert is None and function is None:
+            function = standard_function(node, attributes, scope.opsets, inputs)
+            if function is None:
+                raise UnsupportedError("there is no converter for this version of it")
         if function is not None:
             return self._convert_call(function, node, inputs, attributes, name)
         assert convert is not None
@@ -389,7 +400,11 @@ class _Importer:
     def _lookup(
         self, node: NodeProto, scope: _Scope
     ) -> tuple[Converter | None, FunctionProto | None]:
-        """The converter of a node, else the function of the model that it calls."""
+        """
+        The converter of a node, else the function of the model that it calls.
+
+        Neither if it is to be converted by the standard's function.
+        """
         domain = normalized_domain(node.domain)
         version = scope.opsets.get(domain, 1)
         convert = find_converter(domain, node.op_type, version)
@@ -403,7 +418,9 @@ class _Importer:
             raise UnsupportedError(
                 f"supported from opset {min(since)} on, the model has {version}"
             )
-        raise UnsupportedError("there is no converter for this op")
+        if not has_standard_function(node.op_type, domain):
+            raise UnsupportedError("there is no converter for this op")
+        return None, None
 
 
 class _SkippedError(Exception):
