@@ -8,6 +8,7 @@ code; else they go through a small block of memory, and a loop over its rows fol
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from xdsl.ir import SSAValue
@@ -19,7 +20,7 @@ from nnc.lowering.lower_dispatches.contraction.epilogue import (
     Place,
     first_place,
 )
-from nnc.lowering.lower_dispatches.contraction.reductions import ReductionNest
+from nnc.lowering.lower_dispatches.contraction.reductions import Parts, ReductionNest
 from nnc.lowering.lower_dispatches.contraction.space import Axis, Reduction, Space
 from nnc.lowering.lower_dispatches.index import Index, IndexLike
 from nnc.lowering.lower_dispatches.kernel_builder import KernelBuilder
@@ -92,7 +93,10 @@ class TileEmitter:
         self._tiling = tiling
         self._epilogue = Epilogue(kb, form, space)
         self._scratch_ptr: SSAValue | None = None
-        self._nest = ReductionNest.of(space.reductions)
+        nest = ReductionNest.of(space.reductions)
+        self._extra = nest.extra
+        self._parts = Parts.of(nest, is_row=not space.rows)
+        self._totals: SSAValue | None = None
         a_type = kb.buffers[space.a.argument].element_type
         self._accumulator = simd.accumulator_type(a_type, 1)
         self.row_axis = (
@@ -125,8 +129,11 @@ class TileEmitter:
         def level(
             extra: Sequence[Reduction], a: Index, b: Index, initial: list[SSAValue]
         ) -> list[SSAValue]:
+            if not extra and self._parts.loops:
+                return self._sum_of_parts(strip.panel, a, b, height, initial)
             if not extra:
-                return self._contract(strip.panel, a, b, height, initial)
+                size = self._parts.whole
+                return self._contract(strip.panel, a, b, height, initial, size)
             if not initial:
                 initial = [zero] * (height * strip.tiles.nv)
             axis, *others = extra
@@ -138,17 +145,47 @@ class TileEmitter:
                 lambda i, acc: level(others, a + i * axis.a, b + i * axis.b, acc),
             )
 
-        return level(self._nest.extra, a, strip.panel.b, [])
+        return level(self._extra, a, strip.panel.b, [])
 
-    def _contract(
+    def _sum_of_parts(
         self, panel: Panel, a: Index, b: Index, height: int, initial: list[SSAValue]
     ) -> list[SSAValue]:
-        kb, space, nest, tiles = self._kb, self._space, self._nest, panel.tiles
+        """The products of all parts, added up in memory."""
+        kb, parts, tiles = self._kb, self._parts, panel.tiles
+        if self._totals is None:
+            self._totals = self._allocate()
+        totals = self._totals
+        zero = kb.constant(0, self._accumulator, tiles.width)
+        places = range(height * tiles.nv)
+        for i in places:
+            kb.store(initial[i] if initial else zero, totals, i * tiles.width)
+        with ExitStack() as loops:
+            size = Index.of(parts.nest.k.size)
+            for axis in parts.loops:
+                i = loops.enter_context(kb.loop(0, axis.size))
+                a, b = a + i * axis.a, b + i * axis.b
+                if axis is parts.loops[-1] and not parts.is_even:
+                    size = kb.minimum(Index.of(parts.whole) - i * size, size)
+            for i, part in enumerate(self._contract(panel, a, b, height, [], size)):
+                total = kb.load(totals, i * tiles.width, tiles.width)
+                kb.store(kb.add(simd.AddOp(total, part)), totals, i * tiles.width)
+        return [kb.load(totals, i * tiles.width, tiles.width) for i in places]
+
+    def _contract(
+        self,
+        panel: Panel,
+        a: Index,
+        b: Index,
+        height: int,
+        initial: list[SSAValue],
+        size: IndexLike,
+    ) -> list[SSAValue]:
+        kb, space, nest, tiles = self._kb, self._space, self._parts.nest, panel.tiles
         op = simd.ContractOp(
             *kb.address(kb.buffers[space.a.argument].ptr, a),
             *kb.address(kb.buffers[space.b.argument].ptr, b),
             row_stride=kb.value(self.row_axis.a),
-            k=kb.value(nest.k.size),
+            k=kb.value(size),
             outer=(kb.value(nest.outer.size), kb.value(nest.outer.a)),
             inner=(kb.value(nest.inner.size), kb.value(nest.inner.a)),
             b_stride=kb.value(nest.k.b),
@@ -218,12 +255,15 @@ class TileEmitter:
 
     def _scratch(self) -> SSAValue:
         if self._scratch_ptr is None:
-            rows = max(self._tiling.rows.heights, default=1)
-            columns = max(t.columns for t in self._tiling.columns)
-            self._scratch_ptr = self._kb.add(
-                simd.AllocaOp(rows * columns, self._accumulator), depth=0
-            )
+            self._scratch_ptr = self._allocate()
         return self._scratch_ptr
+
+    def _allocate(self) -> SSAValue:
+        """Memory for the largest tile."""
+        rows = max(self._tiling.rows.heights, default=1)
+        columns = max(t.columns for t in self._tiling.columns)
+        tile = simd.AllocaOp(rows * columns, self._accumulator)
+        return self._kb.add(tile, depth=0)
 
 
 def _single(views: int) -> Axis:
