@@ -75,11 +75,11 @@ def test_raised_attention_means_the_same(
 
 @pytest.mark.parametrize("element", [F16, BF16, F32, F64])
 @pytest.mark.parametrize("groups", [1, 2, 4])
-@pytest.mark.parametrize("zeroes", [False, True])
+@pytest.mark.parametrize("zeroes", ["", "nan_to_zero", "empty_to_zero"])
 def test_attention_without_a_kernel_is_taken_apart(
     element: Float16Type | BFloat16Type | Float32Type | Float64Type,
     groups: int,
-    zeroes: bool,
+    zeroes: str,
 ):
     depth = 8 if element in (F16, BF16) else 300
     types = [
@@ -94,7 +94,7 @@ def test_attention_without_a_kernel_is_taken_apart(
     def build(net: Network, *inputs: SSAValue) -> SSAValue:
         q, k, v, *masks = inputs
         op = AttentionOp(
-            q, k, v, masks, scale=0.05, fill=-50, causal=S, nan_to_zero=zeroes
+            q, k, v, masks, scale=0.05, causal=S - 3, **{z: True for z in [zeroes] if z}
         )
         return net.add(op)
 

@@ -48,7 +48,8 @@ class AttentionOp(NnOp):
     `softmax(score) * value`.
 
     The softmax of a row whose scores are all -inf, or of which one is NaN, is NaN. With
-    `nan_to_zero` such a row of weights is zero instead.
+    `nan_to_zero` such a row of weights is zero instead, with `empty_to_zero` only one
+    whose scores are all -inf.
     """
 
     name = "nn.attention"
@@ -62,6 +63,7 @@ class AttentionOp(NnOp):
     fill = opt_prop_def(FloatAttr)
     causal = opt_prop_def(ShapeAttr)
     nan_to_zero = opt_prop_def(BoolAttr)
+    empty_to_zero = opt_prop_def(BoolAttr)
     result = result_def(TensorType)
 
     def __init__(
@@ -75,6 +77,7 @@ class AttentionOp(NnOp):
         fill: float | None = None,
         causal: DimLike | None = None,
         nan_to_zero: bool = False,
+        empty_to_zero: bool = False,
     ) -> None:
         super().__init__(
             [query, key, value, masks],
@@ -83,6 +86,7 @@ class AttentionOp(NnOp):
                 "fill": None if fill is None else float(fill),
                 "causal": None if causal is None else ShapeAttr([causal]),
                 "nan_to_zero": True if nan_to_zero else None,
+                "empty_to_zero": True if empty_to_zero else None,
             },
         )
 
@@ -100,6 +104,11 @@ class AttentionOp(NnOp):
     def zeroes_nan(self) -> bool:
         """Whether rows of weights that are NaN count as zero."""
         return self.nan_to_zero is not None and bool(self.nan_to_zero.value.data)
+
+    @property
+    def zeroes_empty(self) -> bool:
+        """Whether weights of rows whose scores are all -inf count as zero."""
+        return self.empty_to_zero is not None and bool(self.empty_to_zero.value.data)
 
     @property
     def group_size(self) -> Dim:

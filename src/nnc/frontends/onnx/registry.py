@@ -23,6 +23,7 @@ MICROSOFT: Final = "com.microsoft"
 
 # The modules that register converters when they are imported.
 GROUPS: Final = (
+    "attention",
     "control",
     "conv",
     "einsum",

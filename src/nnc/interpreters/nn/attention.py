@@ -42,6 +42,9 @@ def _attention(
         seen = np.tri(rows, columns, env.sizes([offset], op)[0]) != 0
         scores = np.where(seen, scores, np.array(-np.inf, dtype))
     weights = _softmax(scores.astype(np.float64))
+    if op.zeroes_empty:
+        is_empty = np.all(scores == -np.inf, -1, keepdims=True)
+        weights = np.where(is_empty, 0, weights)
     if op.zeroes_nan:
         weights = np.where(np.isnan(weights), 0, weights)
     return narrowed(np.matmul(weights, values), query)

@@ -11,7 +11,7 @@ from nnc.dialects.nn.attention import AttentionOp
 from nnc.dialects.nn.dtypes import numpy_dtype
 from nnc.dialects.nn.linear import MatmulOp
 from nnc.dialects.nn.movement import BroadcastOp, IotaOp, ReshapeOp, TransposeOp
-from nnc.dialects.nn.reduction import SoftmaxOp
+from nnc.dialects.nn.reduction import ReduceOp, SoftmaxOp
 from nnc.dialects.nn.structure import DimsOp
 from nnc.dialects.nn.types import (
     F32,
@@ -49,6 +49,13 @@ def decompose_attention(op: AttentionOp, ctx: PatternContext) -> SSAValue | None
         scores = _masked(op, scores, mask, ctx)
     scores = _causal(op, scores, ctx)
     weights = ctx.add(SoftmaxOp(scores)).result
+    if op.zeroes_empty:
+        largest = ctx.add(ReduceOp(scores, "max", [rank_of(scores) - 1])).result
+        nothing = _scalar(float("-inf"), largest, ctx)
+        is_empty = ctx.add(ew.CompareOp(largest, nothing, "eq")).result
+        is_empty = _spread(is_empty, dims_of(weights), ctx)
+        zero = _scalar(0, weights, ctx)
+        weights = ctx.add(ew.SelectOp(is_empty, zero, weights)).result
     if op.zeroes_nan:
         is_nan = ctx.add(ew.IsNanOp(weights)).result
         zero = _scalar(0, weights, ctx)

@@ -116,15 +116,17 @@ def test_causal(offset: DimLike, target: Target, rng: Generator):
 
 
 @pytest.mark.parametrize("keys", [9, 250])
-@pytest.mark.parametrize("zeroes", [False, True])
-def test_rows_without_keys(keys: int, zeroes: bool, target: Target, rng: Generator):
+@pytest.mark.parametrize("zeroes", ["", "nan_to_zero", "empty_to_zero"])
+def test_rows_without_keys(keys: int, zeroes: str, target: Target, rng: Generator):
     q, k, v = (floats(rng, 1, 1, n, 16) for n in (18, keys, keys))
     keep = rng.random((18, keys)) < 0.5
     keep[3] = False
     keep[5, : keys - 1] = False
     keep[5, -1] = True
-    build = attend(nan_to_zero=zeroes)
+    q[0, 0, 7, 2] = np.nan
+    build = attend(**({zeroes: True} if zeroes else {}))
     check_dispatch(build, [q, k, v, keep], target, rtol=1e-4, atol=TOLERANCE)
+    q[0, 0, 7, 2] = 0
     low = float(np.finfo(np.float32).min)
     build = attend(fill=low)
     check_dispatch(build, [q, k, v, keep], target, rtol=1e-4, atol=TOLERANCE)

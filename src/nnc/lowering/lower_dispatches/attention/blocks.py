@@ -8,13 +8,16 @@ register tile of contractions does both products.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from xdsl.ir import SSAValue
 
 from nnc.dialects import simd
-from nnc.lowering.lower_dispatches.attention.operands import Operands, Place
+from nnc.lowering.lower_dispatches.attention.operands import (
+    Operands,
+    Place,
+    kept_weights,
+)
 from nnc.lowering.lower_dispatches.attention.softmax import OnlineSoftmax, Scratch
 from nnc.lowering.lower_dispatches.attention.tiling import AttentionTiling
 from nnc.lowering.lower_dispatches.index import Index
@@ -222,10 +225,7 @@ class BlockedAttention:
         rows, columns = self._operands.result.strides[-2:]
         with kb.loop(0, count, extent=self._tiling.queries) as i:
             factor = kb.load(self._softmax.sums, i)
-            keeps: SSAValue | None = None
-            if self._operands.op.zeroes_nan:
-                limit = kb.constant(math.inf, self._element)
-                keeps = kb.splat(kb.pure(simd.CmpOp("lt", factor, limit)), width)
+            keeps = kept_weights(kb, self._operands, factor, width)
             with kb.loop(0, self._operands.value_depth, width) as e:
                 value = kb.load(
                     self._results_ptr, i * self._operands.value_depth + e, width

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xdsl.ir import Attribute, SSAValue
 
 from nnc.analysis.dispatches import DispatchForm
+from nnc.dialects import simd
 from nnc.dialects.nn.attention import AttentionOp
 from nnc.dialects.nn.base import location_of
 from nnc.dialects.nn.types import dims_of, element_type_of
@@ -127,6 +129,23 @@ class Operands:
         if offset is None:
             return Index.of(self.keys)
         return kb.maximum(kb.minimum(end + offset, self.keys), 0)
+
+
+def kept_weights(
+    kb: KernelBuilder, operands: Operands, factor: SSAValue, width: int
+) -> SSAValue | None:
+    """
+    Whether a row of weights counts, in `width` lanes; None if all rows do.
+
+    `factor` is one over the sum of the row: infinite if all scores are -inf.
+    """
+    op = operands.op
+    if not op.zeroes_nan and not op.zeroes_empty:
+        return None
+    limit = kb.constant(math.inf, operands.element)
+    # Of NaN the first is false, the second true.
+    test = simd.CmpOp("lt" if op.zeroes_nan else "ne", factor, limit)
+    return kb.splat(kb.pure(test), width)
 
 
 def _known(size: Dim) -> int:

@@ -10,7 +10,11 @@ from xdsl.ir import SSAValue
 
 from nnc.dialects import simd
 from nnc.dialects.nn.types import is_bool
-from nnc.lowering.lower_dispatches.attention.operands import Operands, Place
+from nnc.lowering.lower_dispatches.attention.operands import (
+    Operands,
+    Place,
+    kept_weights,
+)
 from nnc.lowering.lower_dispatches.attention.tiling import (
     KEYS_AT_ONCE,
     power_of_two_divisor,
@@ -238,14 +242,13 @@ class RowAttention:
         kb, operands, lanes = self._kb, self._operands, self._result_lanes
         stride = operands.result.column_stride
         factor = kb.pure(simd.DivOp(kb.constant(1, self._element), total))
-        limit = kb.constant(math.inf, self._element)
-        is_number = kb.splat(kb.pure(simd.CmpOp("lt", factor, limit)), lanes)
+        keeps = kept_weights(kb, operands, factor, lanes)
         zeros = kb.constant(0, self._element, lanes)
         with kb.loop(0, operands.value_depth, lanes) as e:
             value = kb.load(self._results, e, lanes)
             value = kb.pure(simd.MulOp(value, kb.splat(factor, lanes)))
-            if operands.op.zeroes_nan:
-                value = kb.pure(simd.SelectOp(is_number, value, zeros))
+            if keeps is not None:
+                value = kb.pure(simd.SelectOp(keeps, value, zeros))
             index = place.result + e * stride
             if stride == 1 or lanes == 1:
                 kb.store(value, operands.result.ptr, index)
