@@ -233,3 +233,20 @@ func.func @row_program_starts_behind_dim_cast(%x: tensor<?x8xf32, #nn.shape<N, 8
   %3 = nn.reduce %2 {kind = "sum", axes = array<i64: 1>, keep_dims = true} : (tensor<?x8xf32, #nn.shape<M, 8>>) -> tensor<?x1xf32, #nn.shape<M, 1>>
   func.return %3 : tensor<?x1xf32, #nn.shape<M, 1>>
 }
+
+// Attention reads masks from memory, constants of one value, too.
+// CHECK-LABEL: func.func @attention
+// CHECK-NEXT:    %[[M:.*]] = nn.constant dense<5.000000e-01>
+// CHECK-NEXT:    %[[R:.*]] = nn.dispatch(%q, %k, %[[M]])
+// CHECK-NEXT:    ^bb0(%[[Q:.*]]: {{.*}}, %[[K:.*]]: {{.*}}, %[[C:.*]]: tensor<f32>):
+// CHECK:           nn.attention
+// CHECK-NEXT:      nn.yield
+// CHECK:         nn.dispatch(%[[R]])
+// CHECK:           nn.relu
+func.func @attention(%q: tensor<2x3x4xf32>, %k: tensor<2x5x4xf32>) -> tensor<2x3x4xf32> {
+  %c = nn.constant dense<0.5> : tensor<f32>
+  %m = nn.broadcast %c : (tensor<f32>) -> tensor<3x5xf32>
+  %0 = nn.attention %q, %k, %k, %m {scale = 1.0 : f64} : (tensor<2x3x4xf32>, tensor<2x5x4xf32>, tensor<2x5x4xf32>, tensor<3x5xf32>) -> tensor<2x3x4xf32>
+  %1 = nn.relu %0 : (tensor<2x3x4xf32>) -> tensor<2x3x4xf32>
+  func.return %1 : tensor<2x3x4xf32>
+}

@@ -17,6 +17,7 @@ from nnc.analysis.dispatches import (
 )
 from nnc.analysis.strides import contiguous_strides, reshaped_strides
 from nnc.analysis.views import root_of
+from nnc.dialects.nn.attention import AttentionOp
 from nnc.dialects.nn.base import LOCATION
 from nnc.dialects.nn.movement import ReshapeOp, TransposeOp
 from nnc.dialects.nn.structure import ConstantOp, DispatchOp, YieldOp
@@ -96,7 +97,7 @@ class _Body:
     def take(self, op: Operation, outer: Block) -> None:
         """Move `op` to the end of the body."""
         # Kernels read the operands of these in tiles, so that they have to be memory.
-        from_memory = is_contraction(op) or is_window(op)
+        from_memory = is_contraction(op) or is_window(op) or isinstance(op, AttentionOp)
         for index, operand in enumerate(op.operands):
             op.operands[index] = self.inner(operand, from_memory)
         if op.parent is outer:
