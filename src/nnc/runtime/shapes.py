@@ -320,7 +320,7 @@ def _layout(
 
 
 _address_of: Final = ctypes.addressof
-_char_in: Final[Callable[[Any], ctypes.c_char]] = ctypes.c_char.from_buffer
+_char_in: Callable[[Any], ctypes.c_char] = ctypes.c_char.from_buffer
 
 
 def address_of(array: Array) -> int:

@@ -37,6 +37,7 @@ from nnc.lowering.lower_dispatches.expressions import Axis, Hole, Node
 from nnc.lowering.lower_dispatches.index import Index, IndexLike, simplified
 from nnc.lowering.lower_dispatches.kernel_builder import BufferArg, KernelBuilder
 from nnc.lowering.lower_dispatches.loops import (
+    MIN_TASKS,
     lane_loop,
     row_loops,
     split_tasks,
@@ -209,13 +210,17 @@ class WindowKernel:
         keep = [i for i, e in enumerate(extents) if e != 1]
         fixed = {rows[i]: Index({}, 0) for i in range(len(rows)) if i not in keep}
         rows, extents = [rows[i] for i in keep], [extents[i] for i in keep]
-        taps = dim_product(a.kernel for a in self.spatial)
-        work = Dim.of(length) * count * taps * (1 if block is None else BLOCK_ROWS)
-        split = split_tasks(rows, extents, work)
-        inner = rows[len(split.axes) :]
         nodes = [self.node] if self.weight is None else [self.node, self.weight]
         width = vector_width(kb.target, self.stores, nodes)
         width = min(width, kb.target.lanes(bits_of(self.type)))
+        part = _channels_a_task(dim_product(extents), length, width)
+        parts = Axis(extent=1 if part is None else simplified(ceildiv(length, part)))
+        if part is not None:
+            rows, extents = [*rows, parts], [*extents, parts.extent or 0]
+        taps = dim_product(a.kernel for a in self.spatial)
+        area = Dim.of(count) * taps * (1 if block is None else BLOCK_ROWS)
+        split = split_tasks(rows, extents, area * (length if part is None else part))
+        inner = rows[len(split.axes) :]
         with row_loops(
             kb, split, inner, extents[len(split.axes) :], kb.begin, kb.end
         ) as bound:
@@ -231,12 +236,21 @@ class WindowKernel:
                 with kb.loop(top, bottom, extent=axis.extent) as y:
                     self._row(_Row(self, {**around, axis: y}, first, lanes, mask))
 
-            if kb.target.has_masks and isinstance(length, int) and length % width:
+            low, high = Index.of(0), Index.of(length)
+            if part is not None:
+                low = around[parts] * part
+                high = kb.minimum(low + part, length)
+            if not isinstance(length, int):
+                lane_loop(kb, low, high, width, channels)
+            elif length % width == 0:
+                with kb.loop(low, high, width) as first:
+                    channels(first, width, None)
+            elif kb.target.has_masks:
                 # One body for all vectors: masks cost less than a second one.
-                with kb.loop(0, length, width) as first:
+                with kb.loop(low, high, width) as first:
                     channels(first, width, kb.mask(Index.of(length) - first, width))
             else:
-                lane_loop(kb, 0, length, width, channels)
+                lane_loop(kb, low, high, width, channels)
         return split.tasks
 
     def _block_of_rows(self) -> Axis | None:
@@ -303,6 +317,16 @@ class WindowKernel:
         with kb.loop(0, outside) as position:
             beyond = kb.compare("sge", position, begin)
             row.border(kb.select(beyond, position + inside, position))
+
+
+def _channels_a_task(rows: Dim, channels: DimLike, width: int) -> int | None:
+    """Where there are few rows, how many channels make a task; None: all of them."""
+    known = rows.as_int()
+    if known is None or known >= MIN_TASKS or not isinstance(channels, int):
+        return None
+    vectors = -(-channels // width)
+    parts = min(vectors, 2 * MIN_TASKS // max(1, known))
+    return -(-vectors // parts) * width if parts > 1 else None
 
 
 def _step(count: DimLike) -> int:
