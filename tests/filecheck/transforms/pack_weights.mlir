@@ -3,10 +3,10 @@
 // RUN: nnc-opt %s -p pack-weights{target=generic} | filecheck %s --check-prefix=GENERIC
 
 // AVX512-LABEL:  func.func @constant_matrix_is_packed
-// AVX512:          %[[P:.*]] = nn.pack %{{.*}} {panel = 16 : i64, groups = 1 : i64} : (tensor<2x3xf32>) -> tensor<1x1x2x16xf32>
+// AVX512:          %[[P:.*]] = nn.pack %{{.*}} {panel = 8 : i64, groups = 1 : i64} : (tensor<2x3xf32>) -> tensor<1x1x2x8xf32>
 // AVX512-NEXT:     nn.dispatch(%x, %[[P]])
-// AVX512-NEXT:     ^{{.*}}(%[[A:.*]]: tensor<4x2xf32>, %[[B:.*]]: tensor<1x1x2x16xf32>)
-// AVX512-NEXT:     %[[U:.*]] = nn.unpack %[[B]] {panel = 16 : i64, groups = 1 : i64}
+// AVX512-NEXT:     ^{{.*}}(%[[A:.*]]: tensor<4x2xf32>, %[[B:.*]]: tensor<1x1x2x8xf32>)
+// AVX512-NEXT:     %[[U:.*]] = nn.unpack %[[B]] {panel = 8 : i64, groups = 1 : i64}
 // AVX512-NEXT:     nn.matmul %[[A]], %[[U]]
 // GENERIC-LABEL: func.func @constant_matrix_is_packed
 // GENERIC:         nn.pack %{{.*}} {panel = 4 : i64, groups = 1 : i64}
@@ -21,7 +21,7 @@ func.func @constant_matrix_is_packed(%x: tensor<4x2xf32>) -> tensor<4x3xf32> {
 }
 
 // AVX512-LABEL: func.func @groups_are_packed_apart
-// AVX512:         nn.pack %{{.*}} {panel = 16 : i64, groups = 2 : i64} : (tensor<1x2x4xf32>) -> tensor<2x1x2x16xf32>
+// AVX512:         nn.pack %{{.*}} {panel = 8 : i64, groups = 2 : i64} : (tensor<1x2x4xf32>) -> tensor<2x1x2x8xf32>
 func.func @groups_are_packed_apart(%x: tensor<1x5x4xf32>) -> tensor<1x5x4xf32> {
   %w = nn.constant dense<1.0> : tensor<1x2x4xf32>
   %0 = nn.dispatch(%x, %w) : (tensor<1x5x4xf32>, tensor<1x2x4xf32>) -> tensor<1x5x4xf32> {
