@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from xdsl.ir import BlockArgument, Operation, OpResult, SSAValue
 
-from nnc.analysis.dispatches import reads_rows
+from nnc.analysis.dispatches import is_contraction, is_window, reads_rows
 from nnc.analysis.strides import contiguous_strides
 from nnc.dialects.nn import attention, linear, movement
 from nnc.dialects.nn.base import ints
@@ -24,6 +24,9 @@ from nnc.symbolic import Dim
 
 _ALIASING_BYTES = 4096
 _PADDING_BYTES = 64
+
+_MANY_COLUMNS = 8
+"""Vectors of so many elements are not stored one by one."""
 
 Strides = tuple[Dim, ...]
 
@@ -185,7 +188,23 @@ def _can_store(terminator: YieldOp, index: int, strides: Strides) -> bool:
         if current is None:
             return False
         value = value.op.operands[0]
-    return True
+    return not _scatters(terminator, value, current)
+
+
+def _scatters(terminator: YieldOp, value: SSAValue, strides: Strides) -> bool:
+    """
+    Whether a kernel that makes vectors along the last axis finds no neighbours there.
+
+    A transposing copy afterwards takes less time than storing element by element.
+    """
+    dims = dims_of(value)
+    if not dims or strides[-1] == 1:
+        return False
+    columns = dims[-1].as_int()
+    is_narrow = columns is not None and columns < _MANY_COLUMNS
+    block = terminator.parent_block()
+    assert block is not None
+    return not is_narrow and any(is_contraction(o) or is_window(o) for o in block.ops)
 
 
 def _depends_on_ops(op: Operation) -> bool:

@@ -34,6 +34,42 @@ func.func @main(%x: tensor<2x?xf32, #nn.shape<2, N>>) -> tensor<?x2xf32, #nn.sha
 
 // -----
 
+// The vectors of a product would be scattered: it is copied instead.
+// CHECK-LABEL: func.func @main
+// CHECK: %[[B:.*]] = rt.alloc : !rt.buffer<f32, #nn.shape<5, 8>, #nn.shape<8, 1>>
+// CHECK-NEXT: rt.dispatch ins(%x, %w : {{.*}}) outs(%[[B]] : {{.*}}) {
+// CHECK: nn.matmul
+// CHECK: rt.view %[[B]] {{.*}} -> !rt.buffer<f32, #nn.shape<8, 5>, #nn.shape<1, 8>>
+// CHECK-NEXT: rt.dispatch
+func.func @main(%x: tensor<5x4xf32>, %w: tensor<4x8xf32>) -> tensor<8x5xf32> {
+  %0 = nn.dispatch(%x, %w) : (tensor<5x4xf32>, tensor<4x8xf32>) -> tensor<5x8xf32> {
+  ^bb0(%a: tensor<5x4xf32>, %b: tensor<4x8xf32>):
+    %1 = nn.matmul %a, %b : (tensor<5x4xf32>, tensor<4x8xf32>) -> tensor<5x8xf32>
+    nn.yield %1 : tensor<5x8xf32>
+  }
+  %2 = nn.transpose %0 {permutation = array<i64: 1, 0>} : (tensor<5x8xf32>) -> tensor<8x5xf32>
+  func.return %2 : tensor<8x5xf32>
+}
+
+// -----
+
+// Few columns are stored one by one.
+// CHECK-LABEL: func.func @main
+// CHECK: %[[V:.*]] = rt.view %{{.*}} {{.*}} -> !rt.buffer<f32, #nn.shape<5, 7>, #nn.shape<1, 5>>
+// CHECK-NEXT: rt.dispatch ins(%x, %w : {{.*}}) outs(%[[V]] : {{.*}}) {
+// CHECK-NOT: rt.dispatch
+func.func @main(%x: tensor<5x4xf32>, %w: tensor<4x7xf32>) -> tensor<7x5xf32> {
+  %0 = nn.dispatch(%x, %w) : (tensor<5x4xf32>, tensor<4x7xf32>) -> tensor<5x7xf32> {
+  ^bb0(%a: tensor<5x4xf32>, %b: tensor<4x7xf32>):
+    %1 = nn.matmul %a, %b : (tensor<5x4xf32>, tensor<4x7xf32>) -> tensor<5x7xf32>
+    nn.yield %1 : tensor<5x7xf32>
+  }
+  %2 = nn.transpose %0 {permutation = array<i64: 1, 0>} : (tensor<5x7xf32>) -> tensor<7x5xf32>
+  func.return %2 : tensor<7x5xf32>
+}
+
+// -----
+
 // An input that is an output is copied; a value that is returned twice is stored twice.
 // CHECK-LABEL: func.func @main
 // CHECK: rt.dispatch ins(%x : {{.*}}) outs(%[[B:[0-9]+]], %[[C:[0-9]+]] : {{.*}}) {
