@@ -2,7 +2,7 @@
 What kind of kernel a dispatch is: the one definition that passes and kernels share.
 
 `analyze` looks at the region of an `nn.dispatch` or `rt.dispatch` and says which of
-seven forms it has, with the parts by name. A region of no form is a bug of the pass
+eight forms it has, with the parts by name. A region of no form is a bug of the pass
 that made it: `VerifyException` tells the reason.
 
 - contraction: one `nn.matmul`, non-depthwise `nn.conv` or `nn.winograd_product`; its
@@ -12,6 +12,7 @@ that made it: `VerifyException` tells the reason.
 - window: one `nn.pool` or depthwise `nn.conv`, with elementwise ops before and after.
 - scan: one `nn.arg_reduce` or `nn.cumulative`, likewise.
 - rows: `nn.reduce` ops over the same axes of one shape, elementwise ops between.
+- selection: one `nn.scatter` or `nn.top_k` on block arguments, and nothing else.
 - pointwise: nothing above; elementwise ops and ops that move elements.
 """
 
@@ -37,6 +38,7 @@ from nnc.dialects.nn import (
     winograd,
 )
 from nnc.dialects.nn.elementwise import ELEMENTWISE_OPS
+from nnc.dialects.nn.selection import SELECTION_OPS
 from nnc.dialects.nn.types import dims_of
 from nnc.symbolic import Dim
 
@@ -54,6 +56,12 @@ MOVEMENT = VIEWS | {
 """Ops of which every result element is one element of an operand, or a constant."""
 
 CONTRACTIONS = frozenset({linear.MatmulOp, conv.ConvOp, winograd.WinogradProductOp})
+_ANCHORS = (
+    conv.PoolOp,
+    attention.AttentionOp,
+    winograd.WinogradInputOp,
+    *SELECTION_OPS,
+)
 SCANS = frozenset({reduction.ArgReduceOp, reduction.CumulativeOp})
 
 
@@ -66,6 +74,7 @@ class DispatchKind(StrEnum):
     WINDOW = "window"
     SCAN = "scan"
     ROWS = "rows"
+    SELECTION = "selection"
     POINTWISE = "pointwise"
 
 
@@ -197,11 +206,7 @@ def analyze(region: Block | Region | Operation) -> DispatchForm:
     anchors = [
         op
         for op in body
-        if type(op) in CONTRACTIONS
-        or type(op) in SCANS
-        or isinstance(
-            op, conv.PoolOp | attention.AttentionOp | winograd.WinogradInputOp
-        )
+        if type(op) in CONTRACTIONS or type(op) in SCANS or isinstance(op, _ANCHORS)
     ]
     reductions = [op for op in body if isinstance(op, reduction.ReduceOp)]
     if len(anchors) > 1:
@@ -216,6 +221,8 @@ def analyze(region: Block | Region | Operation) -> DispatchForm:
         return _analyze_pointwise(block, body, last)
     if isinstance(anchors[0], winograd.WinogradInputOp):
         return _analyze_tiles(block, body, last, anchors[0])
+    if isinstance(anchors[0], SELECTION_OPS):
+        return _analyze_selection(block, body, last, anchors[0])
     return _analyze_anchored(block, body, last, anchors[0])
 
 
@@ -339,6 +346,24 @@ def _analyze_tiles(
         reductions=(),
         yields=(Yielded(anchor.result, (), anchor.result),),
         full_dims=dims_of(anchor.result),
+    )
+
+
+def _analyze_selection(
+    block: Block, body: Sequence[Operation], last: structure.YieldOp, anchor: Operation
+) -> DispatchForm:
+    if len(body) != 1 or list(last.arguments) != list(anchor.results):
+        raise VerifyException(f"{anchor.name} must be the only op of a dispatch")
+    return DispatchForm(
+        kind=DispatchKind.SELECTION,
+        block=block,
+        anchor=anchor,
+        operands=tuple(ViewChain(o, ()) for o in anchor.operands),
+        prologue=(),
+        epilogue=(),
+        reductions=(),
+        yields=tuple(Yielded(r, (), r) for r in anchor.results),
+        full_dims=dims_of(anchor.results[0]),
     )
 
 

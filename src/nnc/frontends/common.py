@@ -114,20 +114,14 @@ class Builder:
             VerifyException: the op's operands and properties do not fit.
             LimitExceeded: the result is too large.
         """
-        op.verify_()
-        if self._location is not None:
-            op.attributes[LOCATION] = self._location
-        self.block.add_op(op)
-        result = op.results[0]
-        self._check_size(result)
-        return result
+        return self.emit_all(op)[0]
 
-    def emit_region_op(self, op: IfOp | LoopOp) -> list[SSAValue]:
+    def emit_all(self, op: NnOp | IfOp | LoopOp) -> list[SSAValue]:
         """
-        Append an op with regions; its results.
+        Append `op`; all of its results.
 
         Raises:
-            VerifyException: operands and regions do not fit.
+            VerifyException: the op's operands, properties and regions do not fit.
             LimitExceeded: a result is too large.
         """
         op.verify_()

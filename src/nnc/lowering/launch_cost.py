@@ -20,6 +20,7 @@ from nnc.dialects.nn import (
     linear,
     movement,
     reduction,
+    selection,
     structure,
     winograd,
 )
@@ -83,7 +84,12 @@ Contraction = linear.MatmulOp | conv.ConvOp | winograd.WinogradProductOp
 
 _FREE: Final = VIEWS | {structure.ConstantOp, structure.DimsOp, structure.YieldOp}
 _SCALAR: Final = frozenset(
-    {movement.GatherOp, movement.GatherElementsOp, movement.ResizeOp}
+    {
+        movement.GatherOp,
+        movement.GatherElementsOp,
+        movement.ResizeOp,
+        *selection.SELECTION_OPS,
+    }
 )
 
 
@@ -113,7 +119,7 @@ def launch_cost(dispatch: DispatchOp, form: DispatchForm, target: Target) -> Dim
         elif isinstance(op, reduction.ArgReduceOp | reduction.CumulativeOp):
             add(dim_product(dims_of(op.operand)), 4 * vector)
         elif type(op) in _SCALAR:
-            add(results, _PICOSECONDS_A_SCALAR)
+            add(_walked(op), _PICOSECONDS_A_SCALAR)
         else:
             add(results, vector * _WEIGHTS.get(type(op), 1))
     gathers = any(type(op) in _SCALAR for op in form.block.ops)
@@ -124,6 +130,17 @@ def launch_cost(dispatch: DispatchOp, form: DispatchForm, target: Target) -> Dim
     for elements, picoseconds in total.items():
         cost = cost + elements * picoseconds
     return cost // 1000
+
+
+def _walked(op: Operation) -> Dim:
+    """Elements that are looked at one by one."""
+    match op:
+        case selection.ScatterOp():
+            return dim_product(dims_of(op.updates))
+        case selection.TopKOp():
+            return dim_product(dims_of(op.operand))
+        case _:
+            return dim_product(dims_of(op.results[0]))
 
 
 def _products(op: Contraction) -> Dim:

@@ -48,6 +48,7 @@ from nnc.dialects.nn.reduction import (
     ReduceOp,
     SoftmaxOp,
 )
+from nnc.dialects.nn.selection import SELECTION_OPS
 from nnc.dialects.nn.structure import WeightOp
 from nnc.dialects.nn.winograd import (
     WinogradFilterOp,
@@ -85,6 +86,7 @@ LEGAL_OPS: frozenset[type[Operation]] = frozenset(
         ReduceOp,
         ArgReduceOp,
         CumulativeOp,
+        *SELECTION_OPS,
     }
 )
 """What there are kernels for (`nn.reduce`: not of kind mean; some `nn.attention`)."""

@@ -250,3 +250,19 @@ func.func @attention(%q: tensor<2x3x4xf32>, %k: tensor<2x5x4xf32>) -> tensor<2x3
   %1 = nn.relu %0 : (tensor<2x3x4xf32>) -> tensor<2x3x4xf32>
   func.return %1 : tensor<2x3x4xf32>
 }
+
+// -----
+
+// What is selected has a dispatch of its own; all of its results leave it.
+// CHECK-LABEL: func.func @main
+// CHECK: %{{.*}}, %[[I:.*]] = nn.dispatch(%{{.*}}) : (tensor<2x9xf32>) -> (tensor<2x3xf32>, tensor<2x3xi64>) {
+// CHECK-NEXT: ^bb0(%[[A:.*]]: tensor<2x9xf32>):
+// CHECK-NEXT: %[[V:.*]], %[[J:.*]] = nn.top_k %[[A]]
+// CHECK-NEXT: nn.yield %[[V]], %[[J]]
+// CHECK: nn.dispatch(%[[I]])
+func.func @main(%x: tensor<2x9xf32>) -> tensor<2x3xf32> {
+  %0 = nn.exp %x : (tensor<2x9xf32>) -> tensor<2x9xf32>
+  %1, %2 = nn.top_k %0 {count = #nn.shape<3>, largest = true} : (tensor<2x9xf32>) -> (tensor<2x3xf32>, tensor<2x3xi64>)
+  %3 = nn.cast %2 : (tensor<2x3xi64>) -> tensor<2x3xf32>
+  func.return %3 : tensor<2x3xf32>
+}

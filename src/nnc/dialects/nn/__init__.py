@@ -30,6 +30,7 @@ from nnc.dialects.nn.reduction import (
     ReduceOp,
     SoftmaxOp,
 )
+from nnc.dialects.nn.selection import ScatterOp, TopKOp
 from nnc.dialects.nn.structure import ConstantOp, DimsOp, DispatchOp, WeightOp, YieldOp
 from nnc.dialects.nn.types import ShapeAttr
 from nnc.dialects.nn.winograd import (
@@ -67,6 +68,8 @@ NN = Dialect(
         ArgReduceOp,
         CumulativeOp,
         SoftmaxOp,
+        ScatterOp,
+        TopKOp,
         LayerNormOp,
         BatchNormOp,
         ConstantOp,

@@ -80,7 +80,7 @@ def _if(node: Node, b: Builder) -> Converted:
     _unify(b, blocks)
     captured = isolate(blocks)
     regions = [Region(block) for block in blocks]
-    return b.emit_region_op(IfOp(condition, captured, *regions))
+    return b.emit_all(IfOp(condition, captured, *regions))
 
 
 def _stated_branch(
@@ -229,7 +229,7 @@ def _loop(node: Node, b: Builder) -> Converted:
         count=count,
         condition=start,
     )
-    return b.emit_region_op(loop)
+    return b.emit_all(loop)
 
 
 def _same(b: Builder, value: SSAValue, like: SSAValue) -> SSAValue:
@@ -310,7 +310,7 @@ def _scan_of_batch(node: Node, b: Builder) -> Converted:
     b.set_location(node.name)
     captured = isolate([block])
     loop = LoopOp(Region(block), [], inputs, captured, trips=batch)
-    return b.emit_region_op(loop)
+    return b.emit_all(loop)
 
 
 def scan(
@@ -339,7 +339,7 @@ def scan(
     b.set_location(node.name)
     captured = isolate([block])
     loop = LoopOp(Region(block), initial, scanned, captured, trips=trips)
-    return b.emit_region_op(loop)
+    return b.emit_all(loop)
 
 
 def reversed_if(b: Builder, value: SSAValue, backwards: int) -> SSAValue:

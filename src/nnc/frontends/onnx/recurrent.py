@@ -226,7 +226,7 @@ class _Layer:
         captured = isolate([block])
         trips = dims_of(scanned[0])[0]
         loop = LoopOp(Region(block), initial, scanned, captured, trips=trips)
-        *last, stacked = b.emit_region_op(loop)
+        *last, stacked = b.emit_all(loop)
         return [reverse(b, stacked, 0) if is_backward else stacked, *last]
 
     def outputs(self, results: Sequence[Sequence[SSAValue]]) -> list[SSAValue]:

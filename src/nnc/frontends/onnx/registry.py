@@ -37,6 +37,7 @@ GROUPS: Final = (
     "recurrent",
     "reduce",
     "resize",
+    "selection",
     "shape",
 )
 

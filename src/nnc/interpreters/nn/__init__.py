@@ -37,6 +37,7 @@ from nnc.interpreters.nn import (
     movement,
     reduction,
     resize,
+    selection,
     structure,
     winograd,
 )
@@ -52,6 +53,7 @@ GROUPS: Mapping[str, References] = {
     "attention": attention.REFERENCES,
     "conv": conv.REFERENCES,
     "reduction": reduction.REFERENCES,
+    "selection": selection.REFERENCES,
     "structure": structure.REFERENCES,
     "winograd": winograd.REFERENCES,
 }

@@ -14,6 +14,7 @@ from xdsl.utils.exceptions import VerifyException
 from nnc.analysis.dispatches import DispatchForm, DispatchKind, analyze
 from nnc.analysis.work import Work, work_of
 from nnc.dialects.nn.base import LOCATION
+from nnc.dialects.nn.selection import ScatterOp, TopKOp
 from nnc.dialects.nn.winograd import WinogradProductOp
 from nnc.dialects.rt import DispatchOp, LaunchOp
 from nnc.dialects.rt.types import buffer_type_of
@@ -30,6 +31,7 @@ from nnc.lowering.lower_dispatches.kernel_builder import (
 from nnc.lowering.lower_dispatches.pointwise import build_pointwise
 from nnc.lowering.lower_dispatches.reduction import build_rows
 from nnc.lowering.lower_dispatches.scan import ScanKernel
+from nnc.lowering.lower_dispatches.selection import TopKKernel, build_scatter
 from nnc.lowering.lower_dispatches.window import WindowKernel
 from nnc.lowering.lower_dispatches.winograd import product_kernel, tiles_kernel
 from nnc.symbolic import Dim
@@ -113,6 +115,20 @@ def schedule_scan(
     return Scheduled(kb.finish(), tasks, "scan")
 
 
+def schedule_selection(
+    dispatch: DispatchOp, form: DispatchForm, target: Target
+) -> Scheduled:
+    """Scattered rows, and the largest elements."""
+    kb, inputs, outputs = start_kernel(dispatch, target)
+    op = form.anchor
+    if isinstance(op, TopKOp):
+        tasks = TopKKernel(kb, op, inputs, outputs).build()
+        return Scheduled(kb.finish(), tasks, "top_k")
+    assert isinstance(op, ScatterOp)
+    tasks = build_scatter(kb, op, inputs, outputs[0])
+    return Scheduled(kb.finish(), tasks, "scatter")
+
+
 def schedule_contraction(
     dispatch: DispatchOp, form: DispatchForm, target: Target
 ) -> Scheduled:
@@ -138,6 +154,7 @@ SCHEDULES: Mapping[DispatchKind, Schedule] = {
     DispatchKind.CONTRACTION: schedule_contraction,
     DispatchKind.ATTENTION: schedule_attention,
     DispatchKind.TILES: schedule_tiles,
+    DispatchKind.SELECTION: schedule_selection,
     DispatchKind.POINTWISE: schedule_pointwise,
     DispatchKind.ROWS: schedule_rows,
     DispatchKind.WINDOW: schedule_window,

@@ -27,6 +27,7 @@ from nnc.dialects.nn.attention import AttentionOp
 from nnc.dialects.nn.base import location_of
 from nnc.dialects.nn.movement import BroadcastOp, DimCastOp
 from nnc.dialects.nn.reduction import ReduceOp
+from nnc.dialects.nn.selection import SELECTION_OPS
 from nnc.dialects.nn.structure import DispatchOp
 from nnc.dialects.nn.types import dims_of
 from nnc.dialects.nn.winograd import WinogradInputOp
@@ -47,6 +48,7 @@ _PREFERENCE = {
     DispatchKind.CONTRACTION: 5,
     DispatchKind.ATTENTION: 4,
     DispatchKind.TILES: 4,
+    DispatchKind.SELECTION: 4,
     DispatchKind.WINDOW: 3,
     DispatchKind.SCAN: 2,
     DispatchKind.ROWS: 1,
@@ -190,6 +192,8 @@ class Grouping:
             self.start(op, DispatchKind.WINDOW)
         elif isinstance(op, WinogradInputOp):
             self.start(op, DispatchKind.TILES)
+        elif isinstance(op, SELECTION_OPS):
+            self.start(op, DispatchKind.SELECTION)
         elif type(op) in SCANS:
             self.start(op, DispatchKind.SCAN)
         else:
@@ -254,6 +258,8 @@ class Grouping:
         """Why `op`, elementwise, cannot join `group`; None if it can."""
         if group.kind is DispatchKind.TILES:
             return "transformed tiles stand alone"
+        if group.kind is DispatchKind.SELECTION:
+            return "what is selected stands alone"
         dims = dims_of(op.results[0])
         if group.kind is DispatchKind.ATTENTION:
             return "nothing follows attention in its dispatch"

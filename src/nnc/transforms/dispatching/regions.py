@@ -20,6 +20,7 @@ from nnc.analysis.views import root_of
 from nnc.dialects.nn.attention import AttentionOp
 from nnc.dialects.nn.base import LOCATION
 from nnc.dialects.nn.movement import ReshapeOp, TransposeOp
+from nnc.dialects.nn.selection import SELECTION_OPS
 from nnc.dialects.nn.structure import ConstantOp, DispatchOp, YieldOp
 from nnc.dialects.nn.types import dims_of
 from nnc.dialects.nn.winograd import WinogradProductOp
@@ -52,6 +53,7 @@ def build_dispatch(members: Sequence[Operation], kind: DispatchKind) -> Dispatch
         for op in members
         for r in op.results
         if (uses := [u for u in r.uses if u.operation.parent is not body.block])
+        or kind is DispatchKind.SELECTION
     }
     body.block.add_op(YieldOp(*outside))
     dispatch = DispatchOp(list(body.arguments), Region(body.block))
@@ -99,7 +101,10 @@ class _Body:
         # Kernels read the operands of these in tiles, so that they have to be memory.
         from_memory = is_contraction(op) or is_window(op) or isinstance(op, AttentionOp)
         for index, operand in enumerate(op.operands):
-            op.operands[index] = self.inner(operand, from_memory)
+            if isinstance(op, SELECTION_OPS):
+                op.operands[index] = self.argument(operand)
+            else:
+                op.operands[index] = self.inner(operand, from_memory)
         if op.parent is outer:
             op.detach()
         self.block.add_op(op)
@@ -124,6 +129,10 @@ class _Body:
                 copy = op.clone({o: self.inner(o, from_memory) for o in op.operands})
                 self.block.add_op(copy)
                 return copy.results[value.index]
+        return self.argument(value)
+
+    def argument(self, value: SSAValue) -> SSAValue:
+        """The argument of the body that stands for `value`."""
         argument = self.arguments.get(value)
         if argument is None:
             argument = self.block.insert_arg(value.type, len(self.block.args))
@@ -139,7 +148,7 @@ def _trailing_views(
 
     `transpose` that keeps the last axis, then a `reshape` that would have to copy.
     """
-    if kind is DispatchKind.POINTWISE or any(
+    if kind in (DispatchKind.POINTWISE, DispatchKind.SELECTION) or any(
         isinstance(op, WinogradProductOp) for op in members
     ):
         return []
