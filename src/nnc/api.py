@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -106,12 +109,14 @@ def compile(
     cached = request.load(on_pass)
     if cached is not None:
         return cached
-    from nnc.build import Build, collector_paused
+    with _collector_paused():
+        from nnc.build import Build
 
-    build = Build.of(options, resolved, on_pass)
-    with collector_paused():
-        compiled, saved = build.compile(model)
-    compiled.set_cache(request.store(saved, build.external_files))
+        build = Build.of(options, resolved, on_pass)
+        saved = build.make(model)
+        saved, kept = request.store(saved, build.external_files)
+        compiled = build.link(saved)
+    compiled.set_cache(kept)
     return compiled
 
 
@@ -190,11 +195,10 @@ def compile_to_file(
     options = CompileOptions(target=target, input_shapes=input_shapes)
     options.check()
     check_on_pass(on_pass)
-    from nnc.build import Build, collector_paused
+    with _collector_paused():
+        from nnc.build import Build
 
-    build = Build.of(options, resolve_target(target), on_pass)
-    with collector_paused():
-        saved = build.make(model)
+        saved = Build.of(options, resolve_target(target), on_pass).make(model)
     write_model(Path(path), saved, durable=True)
 
 
@@ -222,8 +226,24 @@ def emit(
     )
     options.check()
     check_on_pass(on_pass)
-    from nnc.build import Build, collector_paused
+    with _collector_paused():
+        from nnc.build import Build
 
-    build = Build.of(options, resolve_target(target), on_pass)
-    with collector_paused():
-        return build.emit(model, kind)
+        return Build.of(options, resolve_target(target), on_pass).emit(model, kind)
+
+
+@contextmanager
+def _collector_paused() -> Generator[None]:
+    """
+    No cyclic garbage collection for a while.
+
+    IR is a large living graph: the collector walks it again and again, a fifth of the
+    time of a compilation, and finds little. So are the classes of xDSL's dialects.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

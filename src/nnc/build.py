@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -125,23 +124,6 @@ def _check_not_lowered(module: ModuleOp) -> None:
         )
 
 
-@contextmanager
-def collector_paused() -> Generator[None]:
-    """
-    No cyclic garbage collection for a while.
-
-    IR is a large living graph: the collector walks it again and again, a fifth of the
-    time of a compilation, and finds little.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
 @dataclass
 class Build:
     """One compilation under way: what it was asked for, and how long it took."""
@@ -218,15 +200,16 @@ class Build:
         named = {w.name for w in plan.weights}
         arrays = {n: module.weights[n] for n in module.weights if n in named}
         code = MachineCode(data, self.target, other_features(self.target))
+        # IR is full of cycles and lives on for a while: not so the bytes of weights.
+        module.weights.retain(())
         return SavedModel(plan, arrays, code, info)
 
-    def compile(self, model: object) -> tuple[CompiledModel, SavedModel]:
-        """The model, loaded into this process, and what it was loaded from."""
-        saved = self.make(model)
+    def link(self, saved: SavedModel) -> CompiledModel:
+        """The model that was made, loaded into this process."""
         with self.phase("llvm", "loading"):
             compiled = link(saved, threads_for(self.options.num_threads))
         compiled.set_phases(self.phases)
-        return compiled, saved
+        return compiled
 
     def emit(self, model: object, kind: OutputKind) -> bytes:
         """The code of the model, as a file of that kind."""

@@ -52,6 +52,10 @@ class WeightStore:
         """Bytes of all resources."""
         return sum(a.nbytes for a in self._arrays.values())
 
+    def discard(self, name: str) -> None:
+        """Drop a resource, if it is there."""
+        self._arrays.pop(name, None)
+
     def retain(self, names: Iterable[str]) -> None:
         """Drop all resources but `names`."""
         kept = set(names)

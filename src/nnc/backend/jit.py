@@ -53,6 +53,13 @@ def _initialize() -> None:
 
 
 @cache
+def _initialize_native() -> None:
+    # Code that is only loaded needs no other target; each takes memory.
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+
+
+@cache
 def _target_machine(target: Target, opt_level: int) -> llvm.TargetMachine:
     # Position-independent code of the small model serves the JIT and the linker alike,
     # and reads constants straight from memory.
@@ -141,7 +148,7 @@ class LoadedCode:
 
     def __init__(self, data: bytes) -> None:
         global _live_engines
-        _initialize()
+        _initialize_native()
         with _lock:
             self._engine = _Engine(data)
             _live_engines += 1

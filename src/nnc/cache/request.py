@@ -7,7 +7,7 @@ import os
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
@@ -19,7 +19,12 @@ from nnc.options import CompileOptions, OnPass, threads_for
 from nnc.runtime.container import Container, write_container
 from nnc.runtime.info import CacheInfo
 from nnc.runtime.records import decode, encode
-from nnc.runtime.saved import SavedModel, read_model, write_model
+from nnc.runtime.saved import (
+    SavedModel,
+    read_model,
+    write_model,
+    written_weights,
+)
 from nnc.target import Target
 
 if TYPE_CHECKING:
@@ -128,21 +133,27 @@ class Request:
 
     # ---- storing
 
-    def store(self, saved: SavedModel, locations: Sequence[str]) -> CacheInfo:
+    def store(
+        self, saved: SavedModel, locations: Sequence[str]
+    ) -> tuple[SavedModel, CacheInfo]:
         """
-        Leave an entry for a model that was compiled; what became of it.
+        Leave an entry for a model that was compiled.
 
-        `locations` are the files that the source model named.
+        `locations` are the files that the source model named. Returns the model, its
+        weights those of the entry if there is one (so that this process shares them as
+        those with a hit do), and what became of it.
         """
         if self.folder is None:
-            return CacheInfo("off", self.note)
+            return saved, CacheInfo("off", self.note)
         try:
             path = self._write(self.folder, saved, locations)
+            weights = written_weights(path, saved.plan)
         except (NncError, OSError) as error:
             note = f"{self.folder.path}: {error}"
             _warn(f"the compiled model is not kept in the cache: {note}")
-            return CacheInfo("not stored", note)
-        return CacheInfo("stored", self.note, str(path))
+            return saved, CacheInfo("not stored", note)
+        kept = CacheInfo("stored", self.note, str(path))
+        return replace(saved, weights=weights), kept
 
     def _write(
         self, folder: CacheFolder, saved: SavedModel, locations: Sequence[str]

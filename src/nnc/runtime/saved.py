@@ -135,6 +135,21 @@ def read_model(
     return SavedModel(records.plan, weights, code, records.info)
 
 
+def written_weights(path: Path, plan: Plan) -> dict[str, Array]:
+    """
+    The weights of a plan, mapped from the file that this process has just written.
+
+    Raises:
+        LoadError: the file is another one by now.
+        OSError: it cannot be read.
+    """
+    with Container(path, KIND) as file:
+        try:
+            return _weights(file.map("weights", trusted=True), plan)
+        except ValueError as error:
+            raise LoadError(f"'{path}' is damaged: {error}") from error
+
+
 def _distinct(plan: Plan) -> list[Weight]:
     """The weights of a plan, each once."""
     return list({w.name: w for w in plan.weights}.values())

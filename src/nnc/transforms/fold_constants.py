@@ -18,6 +18,8 @@ ops on weights without data, results above `max_bytes`, ops that fail, and repet
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,16 +61,23 @@ class FoldConstantsPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Fold in every function, and in the branches and loops in it."""
+        readers = Counter(o.resource.data for o in op.walk() if type(o) is WeightOp)
         for block in program_blocks(op):
-            _Folder(weights_of(ctx), self.max_bytes).run(block)
+            _Folder(weights_of(ctx), self.max_bytes, readers).run(block)
 
 
 class _Folder:
     """Evaluates forwards, then replaces backwards what is needed as a constant."""
 
-    def __init__(self, weights: WeightStore, max_bytes: int) -> None:
+    def __init__(
+        self, weights: WeightStore, max_bytes: int, readers: Mapping[str, int]
+    ) -> None:
         self.weights = weights
         self.max_bytes = max_bytes
+        self.readers = readers
+        """How many ops name each resource."""
+        self.gone: set[Operation] = set()
+        """Evaluated ops that `replace` will certainly remove."""
         self.known: dict[SSAValue, Array] = {}
         self.names: dict[SSAValue, str] = {}
         """Resources that values were made from, where there was one."""
@@ -76,7 +85,11 @@ class _Folder:
         """Elements of the constants that values were made from."""
 
     def run(self, block: Block) -> None:
-        folded = [op for op in block.ops if self.fold(op)]
+        folded: list[Operation] = []
+        for op in block.ops:
+            if self.fold(op):
+                folded.append(op)
+                self.release_operands(op)
         for op in reversed(folded):
             self.replace(op)
         for op in list(block.ops):
@@ -108,6 +121,26 @@ class _Folder:
             if root is not None:
                 self.names[value] = root
         return True
+
+    def release_operands(self, op: Operation) -> None:
+        """
+        Forget the operands that only ops need which are evaluated already.
+
+        Weights are as large as all other memory: after each is packed, and not after
+        all are, the bytes that it came in are free for the next one.
+        """
+        if isinstance(op, BroadcastOp | IotaOp):
+            return
+        self.gone.add(op)
+        for value in dict.fromkeys(op.operands):
+            if any(use.operation not in self.gone for use in value.uses):
+                continue
+            self.known.pop(value, None)
+            source = value.owner
+            if isinstance(source, WeightOp):
+                resource = source.resource.data
+                if self.readers[resource] == 1:
+                    self.weights.discard(resource)
 
     def remember(self, op: ConstantOp | WeightOp, value: SSAValue) -> None:
         array = constant_value(value, self.weights)

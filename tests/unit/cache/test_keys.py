@@ -26,6 +26,7 @@ OTHERS: dict[str, Any] = {
     "precision": "bf16",
     "quantize": "int8",
     "tune": True,
+    "winograd": "never",
     "pipeline": "",
 }
 

@@ -12,8 +12,12 @@ import contextlib
 import mmap
 import os
 import stat
+import sys
+import weakref
+from collections.abc import Mapping
 from io import FileIO
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +30,11 @@ External data from this size on is mapped, smaller files are read: a mapped file
 somebody truncates ends the process.
 """
 _HUGE_PAGES_FROM = 8 * 2**20
+_PRIVATE: Final[Mapping[str, int]] = (
+    {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS}
+    if hasattr(mmap, "MAP_ANONYMOUS")
+    else {}
+)
 
 
 def read_file(path: Path, max_bytes: int) -> memoryview:
@@ -52,8 +61,9 @@ def _contents(file: FileIO, size: int) -> memoryview:
     """All bytes of an open file that had `size` of them a moment ago."""
     if size < _HUGE_PAGES_FROM:
         return memoryview(file.read())
-    # Fresh small pages cost more time than reading the bytes into them.
-    buffer = mmap.mmap(-1, size)
+    # Fresh small pages cost more time than reading the bytes into them; only private
+    # memory can have huge ones.
+    buffer = mmap.mmap(-1, size, **_PRIVATE)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         # Some systems refuse; it is advice.
         with contextlib.suppress(OSError):
@@ -63,6 +73,30 @@ def _contents(file: FileIO, size: int) -> memoryview:
     while count < size and (done := file.readinto(view[count:])):
         count += done
     return view[:count].toreadonly()
+
+
+def piece_of(data: memoryview, start: int, end: int) -> NDArray[np.uint8]:
+    """
+    Bytes of `data`, which `read_file` returned; no others may overlap with them.
+
+    Their memory is given back when the last view of the piece is gone, and not only
+    with all of the file: weights become free one by one as they are packed.
+    """
+    piece = np.frombuffer(data[start:end], np.uint8)
+    memory = data.obj
+    # Elsewhere, the advice does not give memory back.
+    if isinstance(memory, mmap.mmap) and sys.platform == "linux":
+        first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
+        length = end - end % mmap.PAGESIZE - first
+        if length > 0:
+            release = weakref.finalize(piece, _give_back, memory, first, length)
+            release.atexit = False
+    return piece
+
+
+def _give_back(memory: mmap.mmap, start: int, length: int) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        memory.madvise(mmap.MADV_DONTNEED, start, length)
 
 
 def read_start(path: Path, count: int) -> bytes:

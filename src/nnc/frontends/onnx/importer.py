@@ -66,6 +66,7 @@ from nnc.frontends.onnx.standard_functions import (
     has_standard_function,
     standard_function,
 )
+from nnc.weights import Array
 
 ENTRY: Final = "main"
 
@@ -100,7 +101,7 @@ class _Scope:
         self.prefix = prefix
         """What the names of its nodes begin with."""
         self.values: dict[str, SSAValue | _Missing | None] = {}
-        self.initializers: dict[str, tuple[TensorProto, memoryview | None]] = {}
+        self.initializers: dict[str, tuple[TensorProto, Array | None]] = {}
         """Tensors not yet read, some with their raw data beside them."""
 
     def names(self) -> set[str]:
@@ -185,6 +186,9 @@ class _Importer:
                 raise
             # What is not supported is the better news when both are the case.
             outputs = []
+        # From now on the weight store alone keeps their bytes.
+        scope.initializers.clear()
+        self.model.payloads.clear()
         if self.unsupported:
             raise self._refusal(names)
         return self._module(names, results, outputs)
@@ -216,7 +220,7 @@ class _Importer:
     # ---- graphs and functions
 
     def _add_initializers(
-        self, scope: _Scope, graph: GraphProto, payloads: Mapping[int, memoryview]
+        self, scope: _Scope, graph: GraphProto, payloads: Mapping[int, Array]
     ) -> None:
         for position, tensor in enumerate(graph.initializer):
             if tensor.name in scope.initializers:
@@ -323,7 +327,7 @@ class _Importer:
         raise ModelError(f"'{name}' is read before it is defined")
 
     def _initializer(
-        self, name: str, tensor: TensorProto, payload: memoryview | None
+        self, name: str, tensor: TensorProto, payload: Array | None
     ) -> SSAValue | _Missing:
         what = f"initializer '{name}'"
         try:

@@ -18,12 +18,13 @@ from onnx import (
 )
 
 from nnc.errors import LimitExceeded, LoadError, ModelError
-from nnc.frontends.loader.files import ExternalData, read_file
+from nnc.frontends.loader.files import ExternalData, piece_of, read_file
 from nnc.frontends.loader.limits import Limits
 from nnc.frontends.loader.protobuf import without_payloads
 from nnc.frontends.onnx.graphs import subgraphs
 from nnc.frontends.onnx.registry import normalized_domain
 from nnc.frontends.onnx.tensors import TensorReader
+from nnc.weights import Array
 
 MAX_OPSET: Final = 28
 """The newest opset of ONNX's own domain whose ops were looked at."""
@@ -48,7 +49,7 @@ class Model:
     reader: TensorReader
     opsets: dict[str, int]
     functions: dict[FunctionKey, FunctionProto]
-    payloads: dict[int, memoryview]
+    payloads: dict[int, Array]
     """Raw data of initializers of the main graph, by their position; kept unparsed."""
 
 
@@ -62,7 +63,7 @@ def load_model(source: Path | bytes | ModelProto, limits: Limits) -> Model:
         ModelError: its structure breaks ONNX's rules.
     """
     name, folder = "the model", None
-    payloads: dict[int, memoryview] = {}
+    payloads: dict[int, Array] = {}
     data: memoryview | None = None
     if isinstance(source, Path):
         name, folder = f"'{source}'", source.parent
@@ -91,7 +92,7 @@ def load_model(source: Path | bytes | ModelProto, limits: Limits) -> Model:
     return Model(proto, reader, opsets, functions, payloads)
 
 
-def _parsed(data: memoryview, name: str) -> tuple[ModelProto, dict[int, memoryview]]:
+def _parsed(data: memoryview, name: str) -> tuple[ModelProto, dict[int, Array]]:
     """The model, and the raw data of its large initializers."""
     if not data:
         raise LoadError(f"{name} is empty")
@@ -103,7 +104,7 @@ def _parsed(data: memoryview, name: str) -> tuple[ModelProto, dict[int, memoryvi
         raise LoadError(f"{name} is no ONNX model, or is damaged: {error}") from error
     if slim is None:
         return model, {}
-    return model, {i: data[p.start : p.end] for i, p in slim.payloads.items()}
+    return model, {i: piece_of(data, p.start, p.end) for i, p in slim.payloads.items()}
 
 
 def _check_header(model: ModelProto, name: str) -> None:

@@ -85,7 +85,7 @@ class TensorReader:
         return self._external.locations
 
     def read(
-        self, tensor: TensorProto, what: str, payload: memoryview | None = None
+        self, tensor: TensorProto, what: str, payload: Array | None = None
     ) -> Array:
         """
         The values of `tensor`; `what` names it in errors.
@@ -107,7 +107,7 @@ class TensorReader:
             self._refuse_second_data(tensor, (), what)
             if tensor.data_location == TensorProto.EXTERNAL:
                 raise LoadError(f"{what} has data both in the model and outside")
-            data = np.frombuffer(payload, np.uint8)
+            data = payload
         elif tensor.data_location == TensorProto.EXTERNAL:
             self._refuse_second_data(tensor, (), what)
             data = self._external_bytes(tensor, math.prod(shape) * dtype.itemsize, what)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -238,3 +240,33 @@ def test_read_file_refuses_what_is_too_large(tmp_path: Path):
 def test_read_file_refuses_devices():
     with pytest.raises(LoadError, match="is no regular file"):
         read_file(Path("/dev/zero"), 10**6)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what MADV_DONTNEED does on Linux")
+def test_memory_of_a_piece_is_given_back_with_its_last_view(tmp_path: Path):
+    path = tmp_path / "large"
+    count = 10 << 20
+    path.write_bytes(b"\x01" * count)
+    data = files.read_file(path, count)
+    first, second = 1000, 5 << 20
+    piece = files.piece_of(data, first, second)
+    other = files.piece_of(data, second, count)
+    view = piece[24:].view(np.float32).reshape(-1, 2)[7:]
+    del piece
+    assert bytes(data) == b"\x01" * count
+    del view
+    gone = np.flatnonzero(np.frombuffer(data, np.uint8) == 0)
+    # Whole pages of the piece, and nothing beyond it.
+    page = mmap.PAGESIZE
+    assert gone[0] == -(-first // page) * page
+    assert gone[-1] == second - 1
+    assert len(gone) == gone[-1] - gone[0] + 1
+    assert (other == 1).all()
+
+
+def test_piece_of_a_small_file_is_just_a_view(tmp_path: Path):
+    path = tmp_path / "small"
+    path.write_bytes(b"abcdef")
+    data = files.read_file(path, 100)
+    assert files.piece_of(data, 2, 4).tobytes() == b"cd"
+    assert bytes(data) == b"abcdef"
