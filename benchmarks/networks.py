@@ -42,8 +42,14 @@ HEADINGS: Final = (
 def chosen(names: Sequence[str]) -> Iterator[Case]:
     """The cases that the names select; all for none."""
     for name, case in MEASURED.items():
-        if not names or any(name.startswith(n) for n in names):
+        if not names or any(_selects(n, name) for n in names):
             yield case
+
+
+def _selects(given: str, name: str) -> bool:
+    """Whether a name is that of a case or its network, or begins others' names."""
+    exact = given in MEASURED or any(n.startswith(f"{given}@") for n in MEASURED)
+    return given in (name, name.partition("@")[0]) if exact else name.startswith(given)
 
 
 def measure(case: Case, threads: int, args: argparse.Namespace) -> Record:
