@@ -47,6 +47,7 @@ PASSES: Final[Mapping[str, str]] = {
         "nnc.transforms.simplify_control_flow:SimplifyControlFlowPass"
     ),
     "verify-dispatched": "nnc.transforms.verify_dispatched:VerifyDispatchedPass",
+    "widen-floats": "nnc.transforms.widen_floats:WidenFloatsPass",
 }
 
 
