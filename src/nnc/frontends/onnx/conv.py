@@ -57,7 +57,17 @@ def _with_bias(node: Node, b: Builder, value: SSAValue) -> SSAValue:
 
 @converter("Conv")
 def _conv(node: Node, b: Builder) -> Converted:
-    x, filter = node.input(0), node.input(1)
+    return _with_bias(node, b, convolution(node, b, node.input(0), node.input(1)))
+
+
+def convolution(node: Node, b: Builder, x: SSAValue, filter: SSAValue) -> SSAValue:
+    """
+    The convolution that the attributes of a node describe, without a bias.
+
+    Raises:
+        InvalidNodeError: attributes and operands do not fit.
+        UnsupportedError: the size of the filter is not constant.
+    """
     rank = spatial_rank_of(x)
     kernel = _kernel_of(node, filter, rank)
     groups = node.attr_int("group", 1)
@@ -78,7 +88,7 @@ def _conv(node: Node, b: Builder) -> Converted:
             groups=groups,
         )
     )
-    return _with_bias(node, b, require_positions(result))
+    return require_positions(result)
 
 
 def _crop_negative(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from xdsl.ir import SSAValue
 
 from nnc.dialects.nn import elementwise as ew
-from nnc.dialects.nn.types import I32, U8, dims_of, element_type_of, rank_of
+from nnc.dialects.nn.types import F32, I32, U8, dims_of, element_type_of, rank_of
 from nnc.frontends.common import Builder, InvalidNodeError, UnsupportedError
+from nnc.frontends.onnx.conv import channel_vector, convolution
 from nnc.frontends.onnx.linear import matmul
 from nnc.frontends.onnx.node import Node, normalized_axis
 from nnc.frontends.onnx.registry import Converted, converter
@@ -94,3 +95,75 @@ def _matmul_integer(node: Node, b: Builder) -> Converted:
             value = b.sub(value, zero)
         operands.append(value)
     return matmul(b, operands[0], operands[1])
+
+
+# ---------------------------------------------------------------- QLinear ops
+
+
+def _requantized(
+    b: Builder,
+    product: SSAValue,
+    scales: list[SSAValue],
+    scale: SSAValue,
+    zero: SSAValue,
+) -> SSAValue:
+    """An integer product, whose factors have `scales`, as quantized numbers."""
+    value = b.cast(product, F32)
+    for factor in scales:
+        value = b.mul(value, factor)
+    value = b.unary(ew.RoundOp, b.div(value, b.cast(scale, F32)))
+    value = b.add(value, b.cast(zero, F32))
+    target = element_type_of(zero)
+    return b.cast(b.emit(ew.ClampOp(value, *_RANGES[str(target)])), target)
+
+
+@converter("QLinearMatMul", since=10)
+def _qlinear_matmul(node: Node, b: Builder) -> Converted:
+    sides: list[SSAValue] = []
+    scales: list[SSAValue] = []
+    for first in (0, 3):
+        value, scale, zero = (node.input(first + i) for i in range(3))
+        if first == 0 and rank_of(scale) == 1 and dims_of(scale) != (1,):
+            # One a row; those of the other side are one a column.
+            scale, zero = (b.reshape(p, [*dims_of(p), 1]) for p in (scale, zero))
+        sides.append(b.sub(b.cast(value, I32), b.cast(zero, I32)))
+        scales.append(b.cast(scale, F32))
+    product = matmul(b, sides[0], sides[1])
+    return _requantized(b, product, scales, node.input(6), node.input(7))
+
+
+def _centered_filter(b: Builder, filter: SSAValue, zero: SSAValue | None) -> SSAValue:
+    """A filter less its zero point, which may be one for each output channel."""
+    value = b.cast(filter, I32)
+    if zero is None:
+        return value
+    ones = [1] * (rank_of(filter) - 1)
+    dims = [*dims_of(zero), *ones] if rank_of(zero) == 1 else []
+    return b.sub(value, b.reshape(b.cast(zero, I32), dims))
+
+
+def _centered(b: Builder, x: SSAValue, zero: SSAValue | None) -> SSAValue:
+    value = b.cast(x, I32)
+    return value if zero is None else b.sub(value, b.reshape(b.cast(zero, I32), ()))
+
+
+@converter("ConvInteger", since=10)
+def _conv_integer(node: Node, b: Builder) -> Converted:
+    x = _centered(b, node.input(0), node.optional_input(2))
+    filter = _centered_filter(b, node.input(1), node.optional_input(3))
+    return convolution(node, b, x, filter)
+
+
+@converter("QLinearConv", since=10)
+def _qlinear_conv(node: Node, b: Builder) -> Converted:
+    x = _centered(b, node.input(0), node.input(2))
+    filter = _centered_filter(b, node.input(3), node.input(5))
+    product = convolution(node, b, x, filter)
+    bias = node.optional_input(8)
+    if bias is not None:
+        product = b.add(product, channel_vector(b, bias, rank_of(x)))
+    scale = b.cast(node.input(4), F32)
+    if rank_of(scale) == 1:
+        scale = channel_vector(b, scale, rank_of(x))
+    scales = [b.cast(node.input(1), F32), scale]
+    return _requantized(b, product, scales, node.input(6), node.input(7))

@@ -37,8 +37,11 @@ GROUPS: Final = (
     "recurrent",
     "reduce",
     "resize",
+    "sampling",
     "selection",
     "shape",
+    "spectral",
+    "training",
 )
 
 

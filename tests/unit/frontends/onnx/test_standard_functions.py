@@ -1,5 +1,6 @@
 """Ops that are converted by the function that the standard defines them by."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from nnc.frontends.onnx.standard_functions import has_standard_function
 
 
 def model(
-    node: onnx.NodeProto, inputs: dict[str, tuple[int, list[int]]], opset: int = 22
+    node: onnx.NodeProto, inputs: Mapping[str, tuple[int, list[int]]], opset: int = 22
 ) -> onnx.ModelProto:
     graph = helper.make_graph(
         [node],
@@ -49,7 +50,7 @@ def test_body_made_for_the_node(reduction: str, outputs: list[str]):
         "label": rng.integers(0, 5, (3, 4)),
         "weight": rng.random(5, np.float32),
     }
-    wanted = ReferenceEvaluator(proto).run(None, feeds)
+    wanted: Any = ReferenceEvaluator(proto).run(None, feeds)
     found = nnc.compile(proto).run(None, feeds)
     for a, b in zip(found, wanted, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
@@ -57,15 +58,15 @@ def test_body_made_for_the_node(reduction: str, outputs: list[str]):
 
 @pytest.mark.parametrize("align", [None, 0, 1])
 def test_fixed_body_with_an_attribute_that_may_be_left_out(align: int | None):
-    attributes = {} if align is None else {"align_corners": align}
+    attributes: dict[str, Any] = {} if align is None else {"align_corners": align}
     node = helper.make_node("AffineGrid", ["theta", "size"], ["grid"], **attributes)
     kinds = {"theta": (TensorProto.FLOAT, [2, 2, 3]), "size": (TensorProto.INT64, [4])}
     proto = model(node, kinds)
     theta = np.random.default_rng(0).standard_normal((2, 2, 3), np.float32)
     size = np.array([2, 3, 5, 6], np.int64)
-    (wanted,) = ReferenceEvaluator(proto).run(None, {"theta": theta, "size": size})
+    results: Any = ReferenceEvaluator(proto).run(None, {"theta": theta, "size": size})
     grid = nnc.compile(proto, input_values={"size": size})(theta)
-    np.testing.assert_allclose(grid, wanted, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(grid, results[0], rtol=1e-5, atol=1e-6)
 
 
 def test_outputs_that_are_left_out():
