@@ -236,7 +236,7 @@ func.func @row_program_starts_behind_dim_cast(%x: tensor<?x8xf32, #nn.shape<N, 8
 
 // Attention reads masks from memory, constants of one value, too.
 // CHECK-LABEL: func.func @attention
-// CHECK-NEXT:    %[[M:.*]] = nn.constant dense<5.000000e-01>
+// CHECK-NEXT:    %[[M:.*]] = nn.constant dense<0.5>
 // CHECK-NEXT:    %[[R:.*]] = nn.dispatch(%q, %k, %[[M]])
 // CHECK-NEXT:    ^bb0(%[[Q:.*]]: {{.*}}, %[[K:.*]]: {{.*}}, %[[C:.*]]: tensor<f32>):
 // CHECK:           nn.attention

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from xdsl.ir import Block, Region, SSAValue
 
@@ -11,6 +12,7 @@ from nnc.dialects.nn.elementwise import CastOp, CompareOp
 from nnc.dialects.nn.movement import DimCastOp, ReshapeOp, SliceOp
 from nnc.dialects.nn.types import (
     BOOL,
+    I64,
     NnTensorType,
     dims_of,
     element_type_of,
@@ -20,15 +22,20 @@ from nnc.dialects.nn.types import (
 )
 from nnc.frontends.common import (
     Builder,
+    DependsOnDataError,
     InvalidNodeError,
     UnsupportedError,
     shape_text,
 )
-from nnc.frontends.onnx.node import Node
+from nnc.frontends.onnx.node import Node, SkippedError
 from nnc.frontends.onnx.registry import Converted, converter
 from nnc.frontends.regions import build_region, isolate
 from nnc.frontends.shape_rules import simplest
 from nnc.symbolic import Dim, dim_max
+
+
+class _ShapeChangesError(UnsupportedError):
+    """A carried value, or a result of a branch, has another shape each time."""
 
 
 def scalar_of(b: Builder, value: SSAValue, type: NnTensorType, what: str) -> SSAValue:
@@ -77,7 +84,10 @@ def _if(node: Node, b: Builder) -> Converted:
             if block is not stated:
                 block.drop_all_references()
         return _inline(b, stated)
-    _unify(b, blocks)
+    try:
+        _unify(b, blocks)
+    except _ShapeChangesError as error:
+        raise DependsOnDataError(str(error), node.input(0)) from None
     captured = isolate(blocks)
     regions = [Region(block) for block in blocks]
     return b.emit_all(IfOp(condition, captured, *regions))
@@ -157,79 +167,165 @@ def _common_shape(index: int, first: Sequence[Dim], second: Sequence[Dim]) -> li
         f"{shape_text(second)})"
     )
     if len(first) != len(second):
-        raise UnsupportedError(reason)
+        raise _ShapeChangesError(reason)
     dims: list[Dim] = []
     for pair in zip(first, second, strict=True):
         sizes = {d.as_int() for d in pair} - {None}
         if len(sizes) > 1:
-            raise UnsupportedError(reason)
+            raise _ShapeChangesError(reason)
         dims.append(simplest(list(pair)))
     return dims
 
 
 # ---- Loop
 
+MAX_UNROLLED = 64
+"""Iterations of loops that cannot be loops, and are written out."""
+
+
+@dataclass(frozen=True)
+class _Loop:
+    """The inputs of a Loop node."""
+
+    node: Node
+    trips: Dim | None
+    """The bound, if it is a size."""
+    count: SSAValue | None
+    """The bound, if it is data."""
+    start: SSAValue | None
+    """The first condition, unless it is known to hold."""
+    initial: Sequence[SSAValue]
+
+    @staticmethod
+    def of(node: Node, b: Builder) -> _Loop:
+        limit, condition = node.optional_input(0), node.optional_input(1)
+        initial = [v for v in node.inputs[2:] if v is not None]
+        if len(initial) != max(0, len(node.inputs) - 2):
+            raise InvalidNodeError("an initial value is missing")
+        start = None
+        if condition is not None:
+            start = scalar_of(b, condition, FLAG, "the condition")
+        count = None if limit is None else scalar_of(b, limit, COUNT, "the trip count")
+        trips: Dim | None = None
+        if count is not None and (known := b.known(count)) is not None:
+            trips, count = dim_max(known[0], 0), None
+        goes_on = True if start is None else always(b, start)
+        if goes_on is False:
+            trips, count = Dim.of(0), None
+        return _Loop(node, trips, count, start if goes_on is None else None, initial)
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it can be written out."""
+        size = None if self.trips is None or self.start is not None else self.trips
+        return size is not None and (size.as_int() or MAX_UNROLLED + 1) <= MAX_UNROLLED
+
+    def refused(self, reason: str) -> DependsOnDataError:
+        """The error for a loop whose course must be known, and is not."""
+        inputs = (self.node.optional_input(0), self.node.optional_input(1))
+        return DependsOnDataError(reason, *(v for v in inputs if v is not None))
+
 
 @converter("Loop")
 def _loop(node: Node, b: Builder) -> Converted:
-    limit, condition = node.optional_input(0), node.optional_input(1)
-    initial = [v for v in node.inputs[2:] if v is not None]
-    if len(initial) != max(0, len(node.inputs) - 2):
-        raise InvalidNodeError("an initial value is missing")
-    graph = node.attr_graph("body")
-    start = None if condition is None else scalar_of(b, condition, FLAG, "condition")
-    count = None if limit is None else scalar_of(b, limit, COUNT, "the trip count")
-    trips: Dim | None = None
-    if count is not None and (known := b.known(count)) is not None:
-        trips, count = dim_max(known[0], 0), None
-    if start is not None and always(b, start) is False:
-        trips, count, start = Dim.of(0), None, None
-    block = Block(arg_types=[COUNT, *(v.type for v in initial)])
-
-    def build() -> Sequence[SSAValue]:
-        # In an iteration, the condition that let it start is true.
-        going = b.scalar(1, BOOL)
-        values = node.convert_subgraph(graph, [block.args[0], going, *block.args[1:]])
-        if not values:
-            raise InvalidNodeError("the body has no outputs")
+    loop = _Loop.of(node, b)
+    restore = node.convert_subgraph.checkpoint()
+    block = Block(arg_types=[COUNT, *(v.type for v in loop.initial)])
+    try:
+        build_region(b, block, lambda: _body(loop, b, block))
         b.set_location(node.name)
-        following = scalar_of(b, values[0], FLAG, "the condition of the body")
-        carried = values[1 : 1 + len(initial)]
-        if len(carried) < len(initial):
-            raise InvalidNodeError(
-                f"{len(initial)} values are carried, the body has {len(values)} outputs"
-            )
-        carried = [_same(b, *pair) for pair in zip(carried, initial, strict=True)]
-        return [following, *carried, *values[1 + len(initial) :]]
+        return _region_loop(loop, b, block)
+    except (UnsupportedError, SkippedError) as error:
+        block.drop_all_references()
+        if loop.is_short:
+            restore()
+            return _unrolled(loop, b)
+        if isinstance(error, _ShapeChangesError):
+            raise loop.refused(str(error)) from None
+        raise
 
-    build_region(b, block, build)
+
+def _body(loop: _Loop, b: Builder, block: Block) -> Sequence[SSAValue]:
+    """The next condition, carried values and elements of an iteration."""
+    node, count = loop.node, len(loop.initial)
+    # In an iteration, the condition that let it start is true.
+    going = b.scalar(1, BOOL)
+    graph = node.attr_graph("body")
+    values = node.convert_subgraph(graph, [block.args[0], going, *block.args[1:]])
+    if not values:
+        raise InvalidNodeError("the body has no outputs")
     b.set_location(node.name)
+    following = scalar_of(b, values[0], FLAG, "the condition of the body")
+    carried = values[1 : 1 + count]
+    if len(carried) < count:
+        raise InvalidNodeError(
+            f"{count} values are carried, the body has {len(values)} outputs"
+        )
+    carried = [_same(b, *pair) for pair in zip(carried, loop.initial, strict=True)]
+    return [following, *carried, *values[1 + count :]]
+
+
+def _region_loop(loop: _Loop, b: Builder, block: Block) -> list[SSAValue]:
+    """The loop with that body."""
+    start = loop.start
     terminator = block.last_op
     assert terminator is not None
-    is_bounded = trips is not None or count is not None
-    goes_on = always(b, terminator.operands[0]) and (start is None or always(b, start))
-    if is_bounded and goes_on:
-        start = None
+    is_bounded = loop.trips is not None or loop.count is not None
+    if is_bounded and start is None and always(b, terminator.operands[0]):
         terminator.operands = terminator.operands[1:]
     elif start is None:
         start = b.scalar(1, BOOL)
-    is_stacking = len(terminator.operands) - int(start is not None) > len(initial)
-    if is_stacking and (trips is None or start is not None):
-        raise UnsupportedError(
+    elements = len(terminator.operands) - len(loop.initial) - int(start is not None)
+    if elements and (loop.trips is None or start is not None):
+        raise loop.refused(
             "the number of iterations depends on data, and so does the size of an "
             "output"
         )
     captured = isolate([block])
-    loop = LoopOp(
-        Region(block),
-        initial,
-        [],
-        captured,
-        trips=trips,
-        count=count,
-        condition=start,
+    return b.emit_all(
+        LoopOp(
+            Region(block),
+            loop.initial,
+            [],
+            captured,
+            trips=loop.trips,
+            count=loop.count,
+            condition=start,
+        )
     )
-    return b.emit_all(loop)
+
+
+def _unrolled(loop: _Loop, b: Builder) -> list[SSAValue]:
+    """
+    The body once for each iteration.
+
+    For loops whose values change their shapes, or whose sizes depend on the number of
+    the iteration.
+
+    Raises:
+        UnsupportedError: when the loop ends is not known.
+    """
+    node = loop.node
+    graph = node.attr_graph("body")
+    carried, count = list(loop.initial), len(loop.initial)
+    rows: list[list[SSAValue]] = []
+    assert loop.trips is not None
+    for iteration in range(loop.trips.as_int() or 0):
+        number = b.scalar(iteration, I64)
+        values = node.convert_subgraph(graph, [number, b.scalar(1, BOOL), *carried])
+        b.set_location(node.name)
+        goes_on = always(b, values[0])
+        if goes_on is None:
+            raise UnsupportedError("when the loop ends depends on data")
+        carried = values[1 : 1 + count]
+        rows.append(values[1 + count :])
+        if not goes_on:
+            break
+    stacked: list[SSAValue] = []
+    for elements in zip(*rows, strict=True):
+        parts = [b.reshape(e, [1, *dims_of(e)]) for e in elements]
+        stacked.append(b.concat(parts, 0))
+    return [*carried, *stacked]
 
 
 def _same(b: Builder, value: SSAValue, like: SSAValue) -> SSAValue:
@@ -248,7 +344,7 @@ def _same(b: Builder, value: SSAValue, like: SSAValue) -> SSAValue:
         {x.as_int(), y.as_int()} - {None} for x, y in zip(before, after, strict=False)
     ]
     if len(before) != len(after) or any(len(s) > 1 for s in sizes):
-        raise UnsupportedError(
+        raise _ShapeChangesError(
             f"a carried value changes its shape from {shape_text(like)} to "
             f"{shape_text(value)}"
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -55,7 +55,7 @@ from nnc.frontends.onnx.model import (
     load_model,
     opset_versions,
 )
-from nnc.frontends.onnx.node import Node, SubgraphConverter
+from nnc.frontends.onnx.node import Node, SkippedError, SubgraphConverter
 from nnc.frontends.onnx.registry import (
     Converter,
     entries_of,
@@ -279,7 +279,7 @@ class _Importer:
         names = [o.name for o in graph.output]
         values = self._convert_body(graph.node, names, scope, graph.name)
         if len(values) != len(names):
-            raise _SkippedError
+            raise SkippedError
         return values
 
     def _convert_call(
@@ -305,7 +305,7 @@ class _Importer:
         outputs = [formal for formal, actual in given.items() if actual]
         values = self._convert_body(function.node, outputs, scope, function.name)
         if len(values) != len(outputs):
-            raise _SkippedError
+            raise SkippedError
         results = dict(zip(outputs, values, strict=True))
         return [results.get(formal) for formal in given]
 
@@ -347,7 +347,7 @@ class _Importer:
             if isinstance(error, DependsOnDataError):
                 self.deciding.extend(error.values)
             results = None
-        except _SkippedError:
+        except SkippedError:
             results = None
         except (LimitExceeded, LoadError) as error:
             raise type(error)(f"{node.op_type} (node '{name}'): {error}") from error
@@ -427,16 +427,22 @@ class _Importer:
         return None, None
 
 
-class _SkippedError(Exception):
-    """A node depends on others that are reported already."""
-
-
 class _Subgraphs(SubgraphConverter):
     """Converts subgraphs in the scope of the node that holds them."""
 
     def __init__(self, importer: _Importer, scope: _Scope) -> None:
         self._importer = importer
         self._scope = scope
+
+    def checkpoint(self) -> Callable[[], None]:
+        reports = (self._importer.unsupported, self._importer.deciding)
+        counts = [len(report) for report in reports]
+
+        def restore() -> None:
+            for report, count in zip(reports, counts, strict=True):
+                del report[count:]
+
+        return restore
 
     def __call__(
         self, graph: GraphProto, arguments: Sequence[SSAValue] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from onnx import AttributeProto, GraphProto, NodeProto
@@ -179,8 +179,16 @@ def _type_name(type_: int) -> str:
     return AttributeProto.AttributeType.Name(type_) if known else str(type_)
 
 
+class SkippedError(Exception):
+    """A node depends on others that are reported already."""
+
+
 class SubgraphConverter:
     """What converts a subgraph in the scope of its node; the importer derives it."""
+
+    def checkpoint(self) -> Callable[[], None]:
+        """What forgets the reports since now: the subgraph is converted anew."""
+        return lambda: None
 
     def __call__(
         self, graph: GraphProto, arguments: Sequence[SSAValue] = ()

@@ -181,17 +181,34 @@ def test_a_stack_whose_size_is_data_is_refused() -> None:
         nnc.compile(parse(graph))
 
 
-def test_a_value_that_grows_is_refused() -> None:
-    graph = """
-    (float[4] x) => (float[M] y) <int64 n = {3}, bool c = {1}> {
-      y = Loop (n, c, x) <
-        body = b (int64 i, bool going, float[K] v) => (bool more, float[L] w)
-        { w = Concat<axis = 0>(v, v) more = Identity(going) }
-      >
+GROWING = """
+(float[4] x, int64 n) => (float[M] y, float[K, 2] all) <bool c = {1}, int64 two = {2}> {
+  y, all = Loop (COUNT, c, x) <
+    body = b (int64 i, bool going, float[K] v) => (bool more, float[L] w, float[2] e)
+      <int64[1] one = {1}, int64[1] zero = {0}, int64[1] end = {2}, int64 last = {1}>
+    {
+      w = Concat<axis = 0>(v, v)
+      start = Reshape(i, one)
+      stop = Add(start, end)
+      e = Slice(v, start, stop, zero)
+      more = Less(i, last)
     }
-    """
-    with pytest.raises(UnsupportedOp, match="a carried value changes its shape"):
-        nnc.compile(parse(graph))
+  >
+}
+"""
+
+
+def test_a_loop_of_values_that_grow_is_written_out() -> None:
+    model = parse(GROWING.replace("COUNT", "two"))
+    x = floats(4)
+    grown, parts = nnc.compile(model).run(None, {"x": x, "n": np.array(2)})
+    compare(grown, np.tile(x, 4))
+    compare(parts, np.stack([x[0:2], np.tile(x, 2)[1:3]]))
+
+
+def test_values_that_grow_as_data_says_are_refused() -> None:
+    with pytest.raises(UnsupportedOp, match="Slice"):
+        nnc.compile(parse(GROWING.replace("COUNT", "n")))
 
 
 def test_a_missing_output_is_an_error() -> None:
