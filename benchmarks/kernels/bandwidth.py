@@ -20,6 +20,7 @@ from xdsl.ir import SSAValue
 
 from nnc.backend.host import resolve_target
 from nnc.dialects.nn import conv, elementwise, movement, reduction
+from nnc.dialects.nn.dtypes import numpy_dtype
 from nnc.dialects.nn.structure import ConstantOp
 from nnc.dialects.nn.types import F32, dims_of
 from nnc.testing_dispatches import Array, BuildRegion, Operand, lower_dispatch
@@ -137,6 +138,25 @@ CASES: Sequence[Case] = (
         [(1, 49, 2048)],
     ),
     Case(
+        "global average 160x160x48",
+        lambda x: reduction.ReduceOp(x, "mean", [1, 2]),
+        [(1, 160, 160, 48)],
+    ),
+    Case(
+        "global average 14x14x672",
+        lambda x: reduction.ReduceOp(x, "mean", [1, 2]),
+        [(1, 14, 14, 672)],
+    ),
+    Case("sum all 1Mi", lambda x: reduction.ReduceOp(x, "sum", [0, 1]), [(1024, 1024)]),
+    Case(
+        "argmax 128x1000", lambda x: reduction.ArgReduceOp(x, "max", 1), [(128, 1000)]
+    ),
+    Case(
+        "argmax 100x6625", lambda x: reduction.ArgReduceOp(x, "max", 1), [(100, 6625)]
+    ),
+    Case("cumulative 128x1000", lambda x: reduction.CumulativeOp(x, 1), [(128, 1000)]),
+    Case("cumulative 1000x128", lambda x: reduction.CumulativeOp(x, 0), [(1000, 128)]),
+    Case(
         "sum rows 1024x512", lambda x: reduction.ReduceOp(x, "sum", [1]), [(1024, 512)]
     ),
     pool("max", 112, 64),
@@ -152,6 +172,9 @@ CASES: Sequence[Case] = (
     depthwise(1152, 1, 7, 5),
     depthwise(96, 1, 56, 7),
     depthwise(384, 1, 14, 7),
+    depthwise(16, 1, 320),
+    depthwise(32, 2, 320),
+    depthwise(48, 1, 160),
     transpose((1, 3, 224, 224), (0, 2, 3, 1)),
     transpose((1, 64, 56, 56), (0, 2, 3, 1)),
     transpose((1, 56, 56, 64), (0, 3, 1, 2)),
@@ -162,6 +185,21 @@ CASES: Sequence[Case] = (
         "resize nearest 28x28x128",
         lambda x: movement.ResizeOp(x, [1, 56, 56, 128]),
         [(1, 28, 28, 128)],
+    ),
+    Case(
+        "resize nearest 128x28x28 planes",
+        lambda x: movement.ResizeOp(x, [1, 128, 56, 56]),
+        [(1, 128, 28, 28)],
+    ),
+    Case(
+        "resize nearest 40x40x96",
+        lambda x: movement.ResizeOp(x, [1, 160, 160, 96]),
+        [(1, 40, 40, 96)],
+    ),
+    Case(
+        "resize linear 128x28x28 planes",
+        lambda x: movement.ResizeOp(x, [1, 128, 56, 56], mode="linear"),
+        [(1, 128, 28, 28)],
     ),
     Case(
         "resize linear 28x28x128",
@@ -222,7 +260,9 @@ def main() -> None:
         ]
         lowered = lower_dispatch(case.build, [Operand(a) for a in arrays], target)
         outputs = [
-            aligned(np.zeros([d.as_int() or 0 for d in b.dims], np.float32))
+            aligned(
+                np.zeros([d.as_int() or 0 for d in b.dims], numpy_dtype(b.element_type))
+            )
             for b in lowered.buffers[lowered.input_count :]
         ]
         run = lowered.prepare([a.ctypes.data for a in (*arrays, *outputs)])

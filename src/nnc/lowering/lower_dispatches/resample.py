@@ -114,8 +114,12 @@ def resized(elements: Elements, op: ResizeOp, indices: Indices) -> Node:
         for index, weight in choices[level]:
             inner = [*position]
             inner[axes[level]] = index
-            term = _call(simd.MulOp, weighted(level + 1, inner), weight)
-            result = term if result is None else _call(simd.AddOp, result, term)
+            term = weighted(level + 1, inner)
+            result = (
+                _call(simd.MulOp, term, weight)
+                if result is None
+                else _call(simd.FmaOp, term, weight, result)
+            )
         assert result is not None
         return result
 

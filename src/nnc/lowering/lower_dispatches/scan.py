@@ -1,22 +1,25 @@
 """
 Scans: running sums, and the position of the largest or smallest element.
 
-One loop along the scanned axis carries the state; lanes run across the last axis,
-unless that is the scanned one.
+One loop along the scanned axis carries the state; lanes run across the last axis. If
+that is the scanned one, each lane looks for the extreme of its share of a row, and the
+best lane wins; running sums go one by one.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-from xdsl.dialects.builtin import f64, i64
-from xdsl.ir import SSAValue
+from xdsl.dialects.builtin import f64, i32, i64
+from xdsl.ir import Attribute, SSAValue
 
 from nnc.analysis.dispatches import DispatchForm
 from nnc.dialects import simd
 from nnc.dialects.nn.reduction import ArgReduceOp, CumulativeOp
-from nnc.dialects.nn.types import dims_of, is_float
+from nnc.dialects.nn.types import dims_of, is_bool, is_float
+from nnc.dialects.simd.types import bits_of, element_type_of, width_of
 from nnc.lowering.lower_dispatches.access import Elements
 from nnc.lowering.lower_dispatches.elementwise import convert, integer_range
 from nnc.lowering.lower_dispatches.emit import Emitter
@@ -26,6 +29,7 @@ from nnc.lowering.lower_dispatches.kernel_builder import BufferArg, KernelBuilde
 from nnc.lowering.lower_dispatches.loops import (
     lane_loop,
     make_axes,
+    power_of_two_below,
     row_loops,
     split_tasks,
 )
@@ -110,6 +114,10 @@ class ScanKernel:
         width: int,
         mask: SSAValue | None,
     ) -> None:
+        if isinstance(self.op, ArgReduceOp) and self._runs_along(lane):
+            ArgReduceAlong(self, self.op, bound).emit()
+            return
+
         def emitter(i: Index | None) -> Emitter:
             axes = dict(bound)
             if self.scanned is not None and i is not None:
@@ -120,6 +128,17 @@ class ScanKernel:
             self._running_sum(self.op, emitter, width)
         else:
             self._arg_reduce(self.op, emitter, width)
+
+    def _runs_along(self, lane: Axis | None) -> bool:
+        """Whether lanes can run along the scanned axis."""
+        return lane is None and self.scanned is not None and not is_bool(self.node.type)
+
+    def store(self, emitter: Emitter, value: SSAValue) -> None:
+        """Store results for a value of the scan."""
+        emitter.fill(self.op.result, value)
+        values = [emitter.vector(s.node) for s in self.stores]
+        for store, stored in zip(self.stores, values, strict=True):
+            store_element(emitter, store, stored)
 
     def _running_sum(
         self, op: CumulativeOp, emitter: Callable[[Index | None], Emitter], width: int
@@ -133,7 +152,7 @@ class ScanKernel:
             value = convert(kb, made.vector(node), type_)
             total = kb.add(simd.AddOp(totals[0], value))
             shown = totals[0] if op.exclusive.value.data else total
-            self._store(made, convert(kb, shown, node.type))
+            self.store(made, convert(kb, shown, node.type))
             return [total]
 
         kb.fold(0, self.size, 1, [kb.constant(0, type_, width)], step)
@@ -142,37 +161,132 @@ class ScanKernel:
         self, op: ArgReduceOp, emitter: Callable[[Index | None], Emitter], width: int
     ) -> None:
         kb, node = self.kb, self.node
-        is_max = op.kind.data == "max"
-        last = bool(op.select_last.value.data)
-        predicate = ("ge" if last else "gt") if is_max else ("le" if last else "lt")
-        if is_float(node.type):
-            start: float = -math.inf if is_max else math.inf
-        else:
-            start = integer_range(node.type)[0 if is_max else 1]
 
         def step(i: Index, state: list[SSAValue]) -> list[SSAValue]:
             value = emitter(i).vector(node)
             best, place = state
-            better = kb.add(simd.CmpOp(predicate, value, best))
-            if is_float(node.type):
-                # NaN counts as the extreme, as numpy has it.
-                is_nan = kb.add(simd.IsNanOp(value))
-                if not last:
-                    ordered = kb.add(simd.NotOp(kb.add(simd.IsNanOp(best))))
-                    is_nan = kb.add(simd.AndOp(is_nan, ordered))
-                better = kb.add(simd.OrOp(better, is_nan))
+            better = is_better(kb, op, value, best)
             here = kb.splat(kb.to_data(i, i64), width)
             return [
                 kb.add(simd.SelectOp(better, value, best)),
                 kb.add(simd.SelectOp(better, here, place)),
             ]
 
-        initial = [kb.constant(start, node.type, width), kb.constant(0, i64, width)]
+        initial = [
+            kb.constant(worst(op, node.type), node.type, width),
+            kb.constant(0, i64, width),
+        ]
         _, place = kb.fold(0, self.size, 1, initial, step)
-        self._store(emitter(None), place)
+        self.store(emitter(None), place)
 
-    def _store(self, emitter: Emitter, value: SSAValue) -> None:
-        emitter.fill(self.op.result, value)
-        values = [emitter.vector(s.node) for s in self.stores]
-        for store, stored in zip(self.stores, values, strict=True):
-            store_element(emitter, store, stored)
+
+def worst(op: ArgReduceOp, type: Attribute) -> float:
+    """A number that no element is worse than."""
+    is_max = op.kind.data == "max"
+    if is_float(type):
+        return -math.inf if is_max else math.inf
+    return integer_range(type)[0 if is_max else 1]
+
+
+def is_better(
+    kb: KernelBuilder, op: ArgReduceOp, value: SSAValue, best: SSAValue
+) -> SSAValue:
+    """Whether an element takes the place of the best one before it."""
+    is_max, last = op.kind.data == "max", bool(op.select_last.value.data)
+    predicate = ("ge" if last else "gt") if is_max else ("le" if last else "lt")
+    better = kb.add(simd.CmpOp(predicate, value, best))
+    if not is_float(element_type_of(value.type)):
+        return better
+    # NaN counts as the extreme, as numpy has it.
+    is_nan = kb.add(simd.IsNanOp(value))
+    if not last:
+        ordered = kb.add(simd.NotOp(kb.add(simd.IsNanOp(best))))
+        is_nan = kb.add(simd.AndOp(is_nan, ordered))
+    return kb.add(simd.OrOp(better, is_nan))
+
+
+@dataclass
+class ArgReduceAlong:
+    """The position of the extreme of one row, with lanes along the row."""
+
+    scan: ScanKernel
+    op: ArgReduceOp
+    bound: Mapping[Axis, Index]
+
+    def emit(self) -> None:
+        """Vectors of the row, then what is left, then the best lane."""
+        scan, kb = self.scan, self.scan.kb
+        size = scan.size
+        width = vector_width(kb.target, [], [scan.node])
+        if isinstance(size, int):
+            width = min(width, power_of_two_below(size))
+        # Places are as wide as elements if they fit, for lanes side by side.
+        fits = isinstance(size, int) and size < 2**31
+        places = i32 if fits and bits_of(scan.node.type) <= 32 else i64
+        ramp = convert(kb, kb.add(simd.IotaOp(width)), places) if width > 1 else None
+        whole = kb.floordiv(size, width) * width
+
+        def step(
+            first: Index, state: list[SSAValue], mask: SSAValue | None = None
+        ) -> list[SSAValue]:
+            return self._step(first, state, width, ramp, mask)
+
+        state = self._initial(places, width)
+        state = kb.fold(0, whole, width, state, step)
+        rest = Index.of(size) - whole
+        is_masked = kb.target.has_masks and width > 1
+        if rest.dim != 0 and is_masked:
+            mask = kb.mask(rest, width)
+            state = step(whole, state, mask)
+        if width > 1:
+            state = self._across(state, places)
+        if rest.dim != 0 and not is_masked:
+            state = kb.fold(
+                whole, size, 1, state, lambda i, s: self._step(i, s, 1, None, None)
+            )
+        place = convert(kb, state[1], i64)
+        scan.store(Emitter(kb, self.bound, None, 1, None), place)
+
+    def _initial(self, places: Attribute, width: int) -> list[SSAValue]:
+        kb, type_ = self.scan.kb, self.scan.node.type
+        start = kb.constant(worst(self.op, type_), type_, width)
+        return [start, kb.constant(0, places, width)]
+
+    def _step(
+        self,
+        first: Index,
+        state: list[SSAValue],
+        width: int,
+        ramp: SSAValue | None,
+        mask: SSAValue | None,
+    ) -> list[SSAValue]:
+        scan, kb = self.scan, self.scan.kb
+        assert scan.scanned is not None
+        axes = {**self.bound, scan.scanned: first}
+        value = Emitter(kb, axes, scan.scanned, width, mask).vector(scan.node)
+        best, place = state
+        better = is_better(kb, self.op, value, best)
+        if mask is not None:
+            better = kb.add(simd.AndOp(better, mask))
+        here = kb.splat(kb.to_data(first, element_type_of(place.type)), width)
+        if ramp is not None:
+            here = kb.add(simd.AddOp(here, ramp))
+        return [
+            kb.add(simd.SelectOp(better, value, best)),
+            kb.add(simd.SelectOp(better, here, place)),
+        ]
+
+    def _across(self, state: list[SSAValue], places: Attribute) -> list[SSAValue]:
+        """Of the lanes with the best element the first (or last) place."""
+        kb, op = self.scan.kb, self.op
+        best, place = state
+        width = width_of(best.type)
+        extreme = kb.add(simd.ReduceOp(op.kind.data, best))
+        is_best = kb.add(simd.CmpOp("eq", best, kb.splat(extreme, width)))
+        if is_float(element_type_of(best.type)):
+            # Where a lane is NaN the extreme is, which equals nothing.
+            is_best = kb.add(simd.OrOp(is_best, kb.add(simd.IsNanOp(best))))
+        last = bool(op.select_last.value.data)
+        nowhere = kb.constant(-1 if last else integer_range(places)[1], places, width)
+        kept = kb.add(simd.SelectOp(is_best, place, nowhere))
+        return [extreme, kb.add(simd.ReduceOp("max" if last else "min", kept))]

@@ -8,12 +8,14 @@ spatial axis the taps are unrolled. Where the width is known, the steps at the b
 leave out the taps beyond them; else the few positions there have clipped loops too.
 
 A few rows make one block, and channels are walked outside of its rows: what
-neighbouring rows of outputs both read is then still in the first cache.
+neighbouring rows of outputs both read is then still in the first cache. Images of few
+channels are walked pixel by pixel instead, as they lie in memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -55,6 +57,8 @@ MAX_STEP = 8
 MAX_UNROLLED_TAPS = 16
 BLOCK_ROWS = 4
 """Rows of outputs that are computed together, a vector of channels at a time."""
+NARROW = 4
+"""Vectors of channels of images that are walked pixel by pixel."""
 
 
 @dataclass(frozen=True)
@@ -226,32 +230,48 @@ class WindowKernel:
         ) as bound:
             around = {**fixed, **bound}
 
-            def channels(first: Index, lanes: int, mask: SSAValue | None) -> None:
-                if block is None:
-                    self._row(_Row(self, around, first, lanes, mask))
-                    return
-                axis = self.spatial[-2].out
-                top = around[block] * BLOCK_ROWS
-                bottom = kb.minimum(top + BLOCK_ROWS, axis.extent or 0)
-                with kb.loop(top, bottom, extent=axis.extent) as y:
-                    self._row(_Row(self, {**around, axis: y}, first, lanes, mask))
+            def vector(first: Index, lanes: int, mask: SSAValue | None) -> None:
+                with self._rows(around, block) as place:
+                    self._row(lambda do: do(_Row(self, place, first, lanes, mask)))
 
             low, high = Index.of(0), Index.of(length)
             if part is not None:
                 low = around[parts] * part
                 high = kb.minimum(low + part, length)
-            if not isinstance(length, int):
-                lane_loop(kb, low, high, width, channels)
-            elif length % width == 0:
-                with kb.loop(low, high, width) as first:
-                    channels(first, width, None)
-            elif kb.target.has_masks:
-                # One body for all vectors: masks cost less than a second one.
-                with kb.loop(low, high, width) as first:
-                    channels(first, width, kb.mask(Index.of(length) - first, width))
+            vectors = _Vectors(kb, length, width, low, high)
+            if isinstance(length, int) and length <= NARROW * width:
+                with self._rows(around, block) as place:
+                    self._row(self._for_each_vector(place, vectors))
             else:
-                lane_loop(kb, low, high, width, channels)
+                vectors.emit(vector)
         return split.tasks
+
+    def _for_each_vector(
+        self, place: Mapping[Axis, Index], vectors: _Vectors
+    ) -> ForEach:
+        """Makes a loop over vectors of channels of something."""
+
+        def each(do: Callable[[_Row], None]) -> None:
+            def vector(first: Index, lanes: int, mask: SSAValue | None) -> None:
+                do(_Row(self, place, first, lanes, mask))
+
+            vectors.emit(vector)
+
+        return each
+
+    @contextmanager
+    def _rows(
+        self, around: Mapping[Axis, Index], block: Axis | None
+    ) -> Generator[Mapping[Axis, Index]]:
+        """A loop over the rows of a block."""
+        if block is None:
+            yield around
+            return
+        kb, axis = self.kb, self.spatial[-2].out
+        top = around[block] * BLOCK_ROWS
+        bottom = kb.minimum(top + BLOCK_ROWS, axis.extent or 0)
+        with kb.loop(top, bottom, extent=axis.extent) as y:
+            yield {**around, axis: y}
 
     def _block_of_rows(self) -> Axis | None:
         """The axis of blocks of rows, if windows of neighbouring rows overlap."""
@@ -262,16 +282,16 @@ class WindowKernel:
             return None
         return Axis(extent=simplified(ceildiv(axis.out.extent or 0, BLOCK_ROWS)))
 
-    def _row(self, row: _Row) -> None:
-        """One row of outputs for one vector of channels."""
+    def _row(self, each: ForEach) -> None:
+        """One row of outputs; `each` does something for each vector of channels."""
         along = self.spatial[-1]
         sizes = (along.size, along.low, along.out.extent)
         if along.kernel <= MAX_UNROLLED_TAPS and all(isinstance(s, int) for s in sizes):
-            self._static_row(row)
+            self._static_row(each)
         else:
-            self._clipped_row(row)
+            self._clipped_row(each)
 
-    def _static_row(self, row: _Row) -> None:
+    def _static_row(self, each: ForEach) -> None:
         """Steps from end to end; alike ones in the middle share a loop."""
         count = self.spatial[-1].out.extent
         assert isinstance(count, int)
@@ -284,7 +304,7 @@ class WindowKernel:
             nonlocal first
             while first < stop:
                 taken = min(step, stop - first)
-                row.inside(Index({}, first), taken)
+                self._inside(each, Index({}, first), taken)
                 first += taken
 
         if count > 2 * step:
@@ -294,11 +314,11 @@ class WindowKernel:
             up_to(begin)
             first = begin + loops * step
             with self.kb.loop(begin, first, step) as position:
-                row.inside(position, step)
+                self._inside(each, position, step)
             step = MAX_STEP
         up_to(count)
 
-    def _clipped_row(self, row: _Row) -> None:
+    def _clipped_row(self, each: ForEach) -> None:
         """Full steps where all taps are inside, single outputs at the borders."""
         kb, along = self.kb, self.spatial[-1]
         begin, end = along.interior
@@ -308,15 +328,51 @@ class WindowKernel:
             step = _step(inside)
             whole = kb.floordiv(inside, step) * step + begin
             with kb.loop(begin, whole, step) as first:
-                row.inside(first, step)
+                self._inside(each, first, step)
             with kb.loop(whole, end) as first:
-                row.inside(first, 1)
+                self._inside(each, first, 1)
         outside = simplified(Dim.of(total) - inside)
         if outside == 0:
             return
         with kb.loop(0, outside) as position:
             beyond = kb.compare("sge", position, begin)
-            row.border(kb.select(beyond, position + inside, position))
+            out = kb.select(beyond, position + inside, position)
+            each(lambda row: row.border(out))
+
+    @staticmethod
+    def _inside(each: ForEach, first: Index, count: int) -> None:
+        each(lambda row: row.inside(first, count))
+
+
+ForEach = Callable[[Callable[["_Row"], None]], None]
+
+
+@dataclass(frozen=True)
+class _Vectors:
+    """A range of channels, a multiple of the width or up to the last one."""
+
+    kb: KernelBuilder
+    length: DimLike
+    """Of all channels."""
+
+    width: int
+    low: Index
+    high: Index
+
+    def emit(self, body: Callable[[Index, int, SSAValue | None], None]) -> None:
+        """A loop over vectors."""
+        kb, length, width = self.kb, self.length, self.width
+        if not isinstance(length, int):
+            lane_loop(kb, self.low, self.high, width, body)
+        elif length % width == 0:
+            with kb.loop(self.low, self.high, width) as first:
+                body(first, width, None)
+        elif kb.target.has_masks:
+            # One body for all vectors: masks cost less than a second one.
+            with kb.loop(self.low, self.high, width) as first:
+                body(first, width, kb.mask(Index.of(length) - first, width))
+        else:
+            lane_loop(kb, self.low, self.high, width, body)
 
 
 def _channels_a_task(rows: Dim, channels: DimLike, width: int) -> int | None:

@@ -56,3 +56,24 @@ def test_positions_with_ties_and_nan(
 def test_position_in_a_long_row_and_cast(target: Target, rng: Generator) -> None:
     x = rng.standard_normal((3, 1000)).astype(np.float32)
     check_dispatch(lambda x: CastOp(ArgReduceOp(x, "max", 1), I32), [x], target)
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["first", "last"])
+@pytest.mark.parametrize("size", [1, 2, 7, 15, 16, 17, 33, 64, 100])
+def test_positions_along_rows(
+    target: Target, rng: Generator, size: int, last: bool
+) -> None:
+    x = rng.integers(-3, 3, (6, size)).astype(np.float32)
+    x[1] = -np.inf
+    x[2, size // 2 :] = np.nan
+    x[3, size - 1] = 9
+    x[4] = -7
+    for operand in (
+        Operand(x),
+        Operand(x, [N, M]),
+        Operand(x.astype(np.float64)),
+        Operand(np.nan_to_num(x, neginf=-128).astype(np.int8), [6, M]),
+    ):
+        check_dispatch(
+            lambda x: ArgReduceOp(x, "max", 1, False, last), [operand], target
+        )
