@@ -131,6 +131,9 @@ CASES: Sequence[Case] = (
     Case("exp 64K", elementwise.ExpOp, [(65536,)]),
     Case("softmax 1536x128", softmax, [(1536, 128)]),
     Case("softmax 128x1000", softmax, [(128, 1000)]),
+    Case("layernorm 3136x96", layer_norm, [(3136, 96), (96,), (96,)]),
+    Case("layernorm 784x192", layer_norm, [(784, 192), (192,), (192,)]),
+    Case("layernorm 128x384", layer_norm, [(128, 384), (384,), (384,)]),
     Case("layernorm 128x768", layer_norm, [(128, 768), (768,), (768,)]),
     Case(
         "global average 49x2048",
