@@ -186,6 +186,28 @@ def test_sizes_count_only_in_the_branch_that_needs_them() -> None:
     check(network, {}, np.array(True), np.ones(4, np.float32))
 
 
+@pytest.mark.parametrize("is_read_later", [True, False])
+def test_initial_values_that_others_read_are_not_overwritten(
+    is_read_later: bool,
+) -> None:
+    """Also not where the loop reads them through views."""
+    matrix = tensor_type(F32, (4, 1))
+
+    def build(net: Network, x: SSAValue) -> list[SSAValue]:
+        exp = net.add(ExpOp(x))
+        start = net.add(ReshapeOp(exp, (4, 1)))
+        body = Block(arg_types=[COUNT, matrix, VECTOR])
+        column = ReshapeOp(body.args[2], (4, 1))
+        added = AddOp(body.args[1], column)
+        body.add_ops([column, added, YieldOp(added)])
+        loop = LoopOp(Region(body), [start], [], [exp], trips=3)
+        net.block.add_op(loop)
+        later = [net.add(NegOp(exp))] if is_read_later else []
+        return [*loop.res, *later]
+
+    check(Network([VECTOR], build), {})
+
+
 def test_a_captured_value_is_spread_in_a_loop() -> None:
     def build(net: Network, x: SSAValue, y: SSAValue) -> list[SSAValue]:
         body = Block(arg_types=[COUNT, x.type, SCALAR])

@@ -105,8 +105,18 @@ def _decide_carried(op: LoopOp, destinations: Destinations) -> None:
         place = carried_place(carried_root(result), 0)
         destinations[result] = place
         # The loop overwrites it: nobody else may read it.
-        if value.has_one_use():
+        if _is_read_once(value):
             _try_place(value, place, destinations)
+
+
+def _is_read_once(value: SSAValue) -> bool:
+    """Whether `value`, and what it is a view of, has one reader."""
+    while value.has_one_use():
+        op = value.owner
+        if not isinstance(op, Operation) or type(op) not in movement.VIEW_OPS:
+            return True
+        value = op.operands[0]
+    return False
 
 
 def _pass_on(
