@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -40,12 +37,11 @@ def test_widened_network_is_as_accurate_as_doubles(
     module = nnc.Module.parse(TEXT, {"w": w}).apply("widen-floats")
     inputs = {"x": x.astype(np.float64)}
     if compiled:
-        outputs: Sequence[Any] = nnc.compile(module, target="generic").run(None, inputs)
+        outputs = nnc.compile(module, target="generic").run(None, inputs)
     else:
         outputs = module.interpret(inputs)
-    (actual,) = outputs
-    assert actual.dtype == np.float64
-    np.testing.assert_allclose(actual, expected, rtol=1e-13)
+    assert [o.dtype for o in outputs] == [np.float64]
+    np.testing.assert_allclose(np.asarray(outputs, np.float64)[0], expected, 1e-13)
 
 
 def test_weights_of_the_given_module_stay():
