@@ -248,7 +248,7 @@ class _Turn:
             input_shapes={n: list(s) for n, s in (options.input_shapes or {}).items()},
             shapes=shapes,
         )
-        self.version, self.load_seconds = answer["version"], answer["load_s"]
+        self.load_seconds = answer["load_s"]
         self.inputs = tuple(
             InputInfo(i["name"], i["dtype"], tuple(i["shape"]))
             for i in answer["inputs"]
@@ -261,6 +261,7 @@ class _Turn:
             do="first", inputs=str(inputs), outputs=str(self.outputs)
         )
         self.first_seconds, self.peak_bytes = answer["first_s"], answer["peak_bytes"]
+        self.version = answer["version"]
 
     def burst(self, options: Options) -> None:
         """Its turn."""

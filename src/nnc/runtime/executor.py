@@ -26,7 +26,7 @@ from nnc.runtime.info import CacheInfo, Info, KernelInfo, PhaseInfo
 from nnc.runtime.limits import Limits
 from nnc.runtime.output_heap import shared_heap
 from nnc.runtime.outputs import check_output, check_overlap, given_outputs
-from nnc.runtime.pages import RESERVE, with_reserve
+from nnc.runtime.pages import with_reserve
 from nnc.runtime.profile import Profile, make_profile, record_runs
 from nnc.runtime.saved import MachineCode, SavedModel, write_model
 from nnc.runtime.shapes import ShapePlanner, ShapeState, address_of
@@ -49,6 +49,9 @@ _POLL_SECONDS: Final = 0.1
 
 _LIKELY_SIZE: Final = 1024
 """What the first run may need is judged by free sizes as large as that."""
+
+_GUESSED: Final = 8 << 20
+"""The most memory that is had on such a guess: small models should stay small."""
 
 _TOUCHED_AT_LOAD: Final = 256 << 20
 """A larger arena is left to the run that needs it, if one ever does."""
@@ -152,8 +155,8 @@ class CompiledModel:
         with suppress(InputError):
             if self._is_dynamic:
                 arena, outputs = self._planner.memory(_LIKELY_SIZE)
-                wanted = min(arena, RESERVE)
-                shared_heap().reserve_ahead(min(outputs, RESERVE // 4))
+                wanted = min(arena, _GUESSED)
+                shared_heap().reserve_ahead(min(outputs, _GUESSED // 4))
             else:
                 shapes = [cast("tuple[int, ...]", spec.shape) for spec in self.inputs]
                 wanted = self._planned(shapes).packing.size
