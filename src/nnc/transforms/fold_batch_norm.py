@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,7 @@ from nnc.weights import Array, WeightStore
 logger = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
+_Factor = NDArray[np.floating[Any]]
 Linear = ConvOp | ConvTransposeOp | MatmulOp
 
 
@@ -173,22 +174,34 @@ def _chain(end: Operation, weights: WeightStore) -> _Affine | None:
     return total
 
 
-def _scaled_weight(
-    op: Linear, axis: int, scale: Floats, weights: WeightStore
-) -> Array | None:
-    """The weights of `op` that scale its result along `axis`, if they are constant."""
-    operand = op.operands[1]
-    constant = constant_value(operand, weights)
+def _scalable_weight(op: Linear, axis: int, weights: WeightStore) -> Array | None:
+    """The weights of `op` if its result can be scaled along `axis` by other ones."""
+    constant = constant_value(op.operands[1], weights)
     if constant is None:
         return None
-    array = constant.astype(np.float64)
+    if isinstance(op, MatmulOp):
+        fits = constant.ndim == 2 and axis in (-1, rank_of(op.result) - 1)
+    else:
+        fits = axis in (-1, op.channel_axis)
+    return constant if fits else None
+
+
+def _factors(constant: Array, scale: Floats) -> tuple[_Factor, _Factor]:
+    """Both as dtypes whose product is right, once it is rounded to that of weights."""
+    narrow = scale.astype(np.float32)
+    # float64 holds the product of two float32 exactly: to round it is what a product
+    # of float32 does, in half the memory.
+    if constant.dtype == np.float32 and np.array_equal(narrow, scale):
+        return cast(_Factor, constant), narrow
+    return constant.astype(np.float64), scale
+
+
+def _scaled(op: Linear, constant: Array, factors: Floats) -> Array:
+    """The weights of `op`, `constant`, so that its result is scaled."""
+    array, scale = _factors(constant, factors)
     rank = rank_of(op.result)
     if isinstance(op, MatmulOp):
-        if array.ndim != 2 or axis not in (-1, rank - 1):
-            return None
         return array * scale
-    if axis not in (-1, op.channel_axis):
-        return None
     if isinstance(op, ConvOp):
         if op.channels_last:
             return array * scale
@@ -247,12 +260,13 @@ def _fold_scale(total: _Affine, weights: WeightStore) -> list[Operation] | None:
     op = _linear_root(total)
     if op is None:
         return None
-    array = _scaled_weight(op, total.axis, total.scale, weights)
-    if array is None:
+    weight = _scalable_weight(op, total.axis, weights)
+    if weight is None:
         return None
+    array = _scaled(op, weight, total.scale)
     dtype = numpy_dtype(element_type_of(op.result))
     name = _weight_name(op.operands[1])
-    constant = make_constant(array.astype(dtype), name, weights)
+    constant = make_constant(array.astype(dtype, copy=False), name, weights)
     new = op.clone()
     new.operands[1] = constant.results[0]
     return [constant, new]
@@ -272,9 +286,7 @@ def _pays_off(total: _Affine, weights: WeightStore) -> bool:
     if total.has_batch_norm or total.ops > total.has_scale + total.has_shift:
         return True
     op = _linear_root(total) if total.has_scale else None
-    return op is not None and (
-        _scaled_weight(op, total.axis, total.scale, weights) is not None
-    )
+    return op is not None and _scalable_weight(op, total.axis, weights) is not None
 
 
 def fold_block(block: Block, weights: WeightStore) -> int:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from xdsl.ir import SSAValue
 
@@ -8,6 +9,7 @@ from nnc.dialects.nn.conv import Layout
 from nnc.dialects.nn.elementwise import AddOp, DivOp, MulOp, SubOp
 from nnc.dialects.nn.types import F32, dims_of, tensor_type
 from nnc.testing_passes import Network, check_passes_keep_meaning
+from nnc.transforms.fold_batch_norm import _factors
 
 PASS = "fold-batch-norm"
 
@@ -98,3 +100,21 @@ def test_fold_chain_with_other_axes_stops_between_them() -> None:
     network = Network([tensor_type(F32, [2, 4, 9])], build)
     check_passes_keep_meaning(network, PASS)
     assert network.names().count("nn.mul") == 1
+
+
+def test_scales_that_float32_holds_give_equal_bits():
+    generator = np.random.default_rng(0)
+    weight = generator.standard_normal((64, 32)).astype(np.float32)
+    weight[0, :4] = [0, -0.0, np.float32(1e-42), np.float32(3e38)]
+    scale = generator.standard_normal(32).astype(np.float32).astype(np.float64)
+    scale[:4] = [8, 0.125, 0.3, 1.1]
+    scale[2:4] = scale[2:4].astype(np.float32)
+    array, factor = _factors(weight, scale)
+    assert array.dtype == factor.dtype == np.float32
+    expected = (weight.astype(np.float64) * scale).astype(np.float32)
+    assert (array * factor).tobytes() == expected.tobytes()
+
+
+def test_scales_that_float32_does_not_hold_are_float64():
+    array, factor = _factors(np.ones(3, np.float32), np.array([0.1]))
+    assert array.dtype == factor.dtype == np.float64
