@@ -56,7 +56,7 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     "log1p": Function(simd.Log1pOp, np.log1p, 1.5, (-0.999, 1)),
     "tanh": Function(simd.TanhOp, np.tanh, 2.6, (-10, 10)),
     "erf": Function(simd.ErfOp, _erf, 1.7, (-4.5, 4.5)),
-    "sigmoid": Function(simd.SigmoidOp, _sigmoid, 2.4, (-90, 90)),
+    "sigmoid": Function(simd.SigmoidOp, _sigmoid, 5.2, (-90, 90)),
     "sin": Function(simd.SinOp, np.sin, 1.6, (-1e4, 1e4)),
     "cos": Function(simd.CosOp, np.cos, 1.6, (-1e4, 1e4)),
     "tan": Function(simd.TanOp, np.tan, 3.3, (-1e4, 1e4)),

@@ -35,6 +35,8 @@ ROUND_MAGIC_BITS: Final = 0x4B400000
 
 # (exp(r) - 1 - r) / r^2 on |r| <= ln(2) / 2
 _EXP: Final = (0.49999994, 0.166665211, 0.0416682661, 0.00836867746, 0.00138207339)
+# the same, to 1e-7 of exp(r)
+_COARSE_EXP: Final = (0.499992311, 0.166671142, 0.0418901481, 0.0083125215)
 # -exp(-r) on |r| <= ln(2) / 2, to 1e-7
 _MINUS_EXP_OF_MINUS: Final = (
     *(-1.0, 1.0, -0.499991477, 0.166664571, -0.0418983139, 0.00837464631),
@@ -162,11 +164,7 @@ def _scale(b: Builder, p: SSAValue, n: SSAValue, shifted: SSAValue) -> SSAValue:
 @f32_or_libm
 def exp(b: Builder, x: SSAValue) -> SSAValue:
     """Reduce to |r| <= ln(2) / 2, polynomial, scale by a power of two."""
-    return _exp_bounded(b, clamp(b, x, -104.0, 89.0))
-
-
-def _exp_bounded(b: Builder, x: SSAValue) -> SSAValue:
-    """exp of -104..89."""
+    x = clamp(b, x, -104.0, 89.0)
     r, n, shifted = _reduce_by_ln2(b, x)
     return _scale(b, _exp_reduced(b, r), n, shifted)
 
@@ -314,13 +312,31 @@ def erf(b: Builder, x: SSAValue) -> SSAValue:
 
 
 def sigmoid(b: Builder, x: SSAValue) -> SSAValue:
-    """`e / (1 + e)` or `1 / (1 + e)` with e = exp(-|x|), which never overflows."""
+    """
+    `e / (1 + e)` or `1 / (1 + e)` with e = exp(-|x|), which never overflows.
+
+    Networks are full of it, so e is rounded more coarsely than by `exp`: reduced in one
+    step where multiply-adds are fused, a term less in the polynomial.
+    """
     one = b.constant(1.0, x.type)
     minus = b.fneg(b.fabs(x))
-    is_double = bits_of(x.type) == 64
-    e = exp(b, minus) if is_double else _exp_bounded(b, _at_least(b, minus, -104.0))
+    e = exp(b, minus) if bits_of(x.type) == 64 else _coarse_exp(b, minus)
     negative = b.fcmp("olt", x, b.constant(0.0, x.type))
     return b.fdiv(b.select(negative, e, one), b.fadd(e, one))
+
+
+def _coarse_exp(b: Builder, x: SSAValue) -> SSAValue:
+    """exp of x <= 0."""
+    x = _at_least(b, x, -104.0)
+    r, n, shifted = _reduce_by_ln2(b, x)
+    if b.target.has_fma:
+        # Unfused, one step would lose the digits that cancel.
+        r = b.fma(n, b.constant(-LN2, x.type), x)
+    low, c1, c2, high = (b.constant(c, x.type) for c in _COARSE_EXP)
+    square = b.fmul(r, r)
+    rest = b.fma(b.fma(high, r, c2), square, b.fma(c1, r, low))
+    p = b.fma(rest, square, b.fadd(r, b.constant(1.0, x.type)))
+    return _scale(b, p, n, shifted)
 
 
 # exp(a) / 2 is finite a little longer than exp(a).
