@@ -141,10 +141,14 @@ class TaskSplit:
 
 
 def split_tasks(
-    outer: Sequence[Axis], extents: Sequence[DimLike], work: DimLike
+    outer: Sequence[Axis],
+    extents: Sequence[DimLike],
+    work: DimLike,
+    *,
+    takes_all: bool = False,
 ) -> TaskSplit:
     """
-    Take as many of the `outer` loops as make enough tasks.
+    Take as many of the `outer` loops as make enough tasks, or all of them.
 
     `work` counts the elements of one iteration of all of them.
     """
@@ -154,6 +158,8 @@ def split_tasks(
         rows = rows * extents[count]
         count += 1
         known = rows.as_int()
+        if takes_all:
+            continue
         if (known or 0) >= MIN_TASKS or (known is None and count == 2):
             break
     inner = dim_product(extents[count:]) * work

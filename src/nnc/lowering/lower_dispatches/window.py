@@ -223,7 +223,8 @@ class WindowKernel:
             rows, extents = [*rows, parts], [*extents, parts.extent or 0]
         taps = dim_product(a.kernel for a in self.spatial)
         area = Dim.of(count) * taps * (1 if block is None else BLOCK_ROWS)
-        split = split_tasks(rows, extents, area * (length if part is None else part))
+        work = area * (length if part is None else part)
+        split = split_tasks(rows, extents, work, takes_all=part is not None)
         inner = rows[len(split.axes) :]
         with row_loops(
             kb, split, inner, extents[len(split.axes) :], kb.begin, kb.end
@@ -377,11 +378,13 @@ class _Vectors:
 
 def _channels_a_task(rows: Dim, channels: DimLike, width: int) -> int | None:
     """Where there are few rows, how many channels make a task; None: all of them."""
-    known = rows.as_int()
-    if known is None or known >= MIN_TASKS or not isinstance(channels, int):
+    known = rows.as_int() or 0
+    if known >= MIN_TASKS or not isinstance(channels, int):
         return None
     vectors = -(-channels // width)
-    parts = min(vectors, 2 * MIN_TASKS // max(1, known))
+    # Of a number that nobody knows there may be few.
+    most = 2 * MIN_TASKS // known if known else MIN_TASKS // 2
+    parts = min(vectors, most)
     return -(-vectors // parts) * width if parts > 1 else None
 
 
