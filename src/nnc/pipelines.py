@@ -85,6 +85,7 @@ def nnc_default(options: PipelineOptions) -> Mapping[Stage, tuple[ArgSpec, ...]]
             spec("apply-winograd", target=target, tiles=options.winograd),
             spec("fold-constants"),
             # Decide what shares a kernel.
+            spec("split-reductions"),
             spec("explicit-padding"),
             spec("form-dispatches"),
             spec("pack-weights", target=target),

@@ -46,6 +46,7 @@ PASSES: Final[Mapping[str, str]] = {
     "simplify-control-flow": (
         "nnc.transforms.simplify_control_flow:SimplifyControlFlowPass"
     ),
+    "split-reductions": "nnc.transforms.split_reductions:SplitReductionsPass",
     "verify-dispatched": "nnc.transforms.verify_dispatched:VerifyDispatchedPass",
     "widen-floats": "nnc.transforms.widen_floats:WidenFloatsPass",
 }

@@ -8,7 +8,7 @@ launch out to threads only if that pays.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from xdsl.ir import Operation
@@ -24,6 +24,7 @@ from nnc.dialects.nn import (
     structure,
     winograd,
 )
+from nnc.dialects.nn.attention import AttentionOp
 from nnc.dialects.nn.types import dims_of, element_type_of, is_float
 from nnc.dialects.rt import DispatchOp
 from nnc.dialects.rt.types import buffer_type_of
@@ -96,40 +97,53 @@ _SCALAR: Final = frozenset(
 def launch_cost(dispatch: DispatchOp, form: DispatchForm, target: Target) -> Dim:
     """Nanoseconds that one thread takes for a dispatch."""
     vector = max(1, 1000 // (target.lanes(32) * _OPS_A_NANOSECOND))
+    # Picoseconds an element, by how many elements there are.
     total: dict[Dim, int] = {}
-
-    def add(elements: Dim, picoseconds: int) -> None:
-        total[elements] = total.get(elements, 0) + picoseconds
-
     for op in form.block.ops:
-        if type(op) in _FREE:
-            continue
-        results = dim_product(dims_of(op.results[0]))
-        if isinstance(op, Contraction):
-            # One vector instruction does a multiplication and an addition.
-            is_vector = is_float(element_type_of(op.results[0]))
-            each = vector if is_vector else _PICOSECONDS_A_SCALAR
-            add(_products(op), max(1, each))
-        elif isinstance(op, winograd.WinogradInputOp):
-            add(results, _TILE_OPS * vector)
-        elif isinstance(op, conv.PoolOp):
-            add(results * dim_product(op.kernel), vector)
-        elif isinstance(op, reduction.ReduceOp):
-            add(dim_product(dims_of(op.operand)), vector)
-        elif isinstance(op, reduction.ArgReduceOp | reduction.CumulativeOp):
-            add(dim_product(dims_of(op.operand)), 4 * vector)
-        elif type(op) in _SCALAR:
-            add(_walked(op), _PICOSECONDS_A_SCALAR)
-        else:
-            add(results, vector * _WEIGHTS.get(type(op), 1))
+        for elements, picoseconds in _parts(op, vector):
+            total[elements] = total.get(elements, 0) + picoseconds
     gathers = any(type(op) in _SCALAR for op in form.block.ops)
     for buffer in (*(() if gathers else dispatch.inputs), *dispatch.outputs):
         type_ = buffer_type_of(buffer)
-        add(dim_product(type_.dims), _PICOSECONDS_A_BYTE * type_.element_bytes)
+        elements = dim_product(type_.dims)
+        moved = _PICOSECONDS_A_BYTE * type_.element_bytes
+        total[elements] = total.get(elements, 0) + moved
     cost = Dim.of(0)
     for elements, picoseconds in total.items():
         cost = cost + elements * picoseconds
     return cost // 1000
+
+
+def _parts(op: Operation, vector: int) -> Sequence[tuple[Dim, int]]:
+    """Numbers of elements, and the picoseconds that `op` takes for each of them."""
+    if type(op) in _FREE:
+        return ()
+    results = dim_product(dims_of(op.results[0]))
+    match op:
+        case _ if isinstance(op, Contraction):
+            # One vector instruction does a multiplication and an addition.
+            is_vector = is_float(element_type_of(op.results[0]))
+            each = vector if is_vector else _PICOSECONDS_A_SCALAR
+            return ((_products(op), each),)
+        case winograd.WinogradInputOp():
+            return ((results, _TILE_OPS * vector),)
+        case AttentionOp():
+            queries, keys = dims_of(op.query), dims_of(op.key)[-2]
+            return (
+                (results * keys, vector),
+                (dim_product(queries) * keys, vector),
+                (dim_product(queries[:-1]) * keys, _TRANSCENDENTAL * vector),
+            )
+        case conv.PoolOp():
+            return ((results * dim_product(op.kernel), vector),)
+        case reduction.ReduceOp():
+            return ((dim_product(dims_of(op.operand)), vector),)
+        case reduction.ArgReduceOp() | reduction.CumulativeOp():
+            return ((dim_product(dims_of(op.operand)), 4 * vector),)
+        case _ if type(op) in _SCALAR:
+            return ((_walked(op), _PICOSECONDS_A_SCALAR),)
+        case _:
+            return ((results, vector * _WEIGHTS.get(type(op), 1)),)
 
 
 def _walked(op: Operation) -> Dim:
