@@ -30,6 +30,7 @@ GROUPS: Final = (
     "elementwise",
     "gather",
     "linear",
+    "ml",
     "movement",
     "norm",
     "pool",
@@ -42,6 +43,7 @@ GROUPS: Final = (
     "shape",
     "spectral",
     "training",
+    "trees",
 )
 
 
