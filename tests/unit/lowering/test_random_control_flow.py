@@ -94,7 +94,7 @@ class Writer:
             regions.append(Region(body))
         op = IfOp(condition, [*captured, rows], *regions)
         block.add_op(op)
-        return list(op.res)
+        return [*op.res]
 
     def loop(
         self, block: Block, values: Sequence[SSAValue], rows: SSAValue, depth: int
@@ -121,7 +121,7 @@ class Writer:
             condition=flag,
         )
         block.add_op(op)
-        found = list(op.res[:2])
+        found: list[SSAValue] = [*op.res[:2]]
         if is_scan:
             total = self.add(block, ReduceOp(op.res[2], "sum", [0], False))
             found.append(self.add(block, TanhOp(total)))
