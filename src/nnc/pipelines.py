@@ -82,6 +82,7 @@ def nnc_default(options: PipelineOptions) -> Mapping[Stage, tuple[ArgSpec, ...]]
             spec("decompose-nn"),
             spec("choose-layout"),
             *_CLEAN,
+            spec("block-thin-convs", target=target),
             spec("apply-winograd", target=target, tiles=options.winograd),
             spec("fold-constants"),
             # Decide what shares a kernel.

@@ -24,6 +24,7 @@ DIALECTS: Final[Mapping[str, str]] = {
 
 PASSES: Final[Mapping[str, str]] = {
     "apply-winograd": "nnc.transforms.apply_winograd:ApplyWinogradPass",
+    "block-thin-convs": "nnc.transforms.block_thin_convs:BlockThinConvsPass",
     "bufferize": "nnc.lowering.bufferize.program:BufferizePass",
     "canonicalize-nn": "nnc.transforms.canonicalize_nn:CanonicalizeNnPass",
     "choose-layout": "nnc.transforms.choose_layout:ChooseLayoutPass",

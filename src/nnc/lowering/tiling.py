@@ -111,6 +111,16 @@ def panel_width(
     return nv * width
 
 
+def columns_time(target: Target, element_type: Attribute, columns: int) -> float:
+    """Time of a row of packed `columns`, in multiply-adds of a whole vector."""
+    width = vector_width(target, element_type)
+    panel = panel_width(target, element_type, columns)
+    nv, lanes = panel_vectors(panel, width)
+    penalty = _COLUMN_PENALTY[32 if target.vector_registers >= 32 else 16]
+    vector = 0.5 if lanes < width and target.splits_vectors else 1.0
+    return -(-columns // panel) * nv * vector * penalty[nv - 1]
+
+
 def panel_vectors(panel: int, width: int) -> tuple[int, int]:
     """Vectors of a panel, and their lanes: `width`, half of that, or single ones."""
     for lanes in (width, width // 2):
