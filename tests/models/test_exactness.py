@@ -40,7 +40,7 @@ def in_double_precision(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def distance(actual: Array, exact: Array) -> float:
-    return float(np.sqrt(np.mean((actual - exact) ** 2)))
+    return float(np.sqrt(np.mean(np.square(np.subtract(actual, exact)))))
 
 
 @pytest.mark.parametrize(

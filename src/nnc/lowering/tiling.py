@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from xdsl.dialects.builtin import Float64Type
+from xdsl.dialects.builtin import Float32Type, Float64Type
 from xdsl.ir import Attribute
 
 from nnc.symbolic import Dim, DimLike, ceildiv
@@ -135,8 +135,8 @@ def tile_group(target: Target, columns: int, tiles: DimLike) -> int:
 
     As many as a register tile has rows, less where that leaves fewer rows unused.
     """
-    width = target.lanes(32)
-    nv = column_vectors(target, width, columns)
+    panel = panel_width(target, Float32Type(), columns)
+    nv, _ = panel_vectors(panel, target.lanes(32))
     most = min(max_rows(target, nv), _MAX_TILE_GROUP)
     known = Dim.of(tiles).as_int()
     if known is None:

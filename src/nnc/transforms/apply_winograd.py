@@ -40,7 +40,7 @@ from nnc.dialects.nn.winograd import (
     WinogradProductOp,
 )
 from nnc.errors import CompileError
-from nnc.lowering.tiling import tile_group, vector_width
+from nnc.lowering.tiling import panel_width, tile_group, vector_width
 from nnc.symbolic import Dim, ceildiv
 from nnc.target import Target
 from nnc.transforms.worklist import PatternContext, rewrite
@@ -87,8 +87,10 @@ def choose_tile(
     )
     inputs, outputs = channels
     width = vector_width(target, Float32Type())
-    if min(channels) < _MIN_CHANNELS or outputs % width:
+    if min(channels) < _MIN_CHANNELS or (outputs % width and not target.has_masks):
         return None
+    panel = panel_width(target, Float32Type(), outputs)
+    outputs = -(-outputs // panel) * panel
     filter_vectors = inputs * outputs / width
     best = (images * rows * columns + _FILTER) * KERNEL**2 * filter_vectors
     result: int | None = None

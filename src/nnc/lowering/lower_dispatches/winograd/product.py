@@ -41,7 +41,7 @@ from nnc.lowering.lower_dispatches.index import Index
 from nnc.lowering.lower_dispatches.kernel_builder import Kernel, KernelBuilder
 from nnc.lowering.lower_dispatches.loops import lane_loop
 from nnc.lowering.lower_dispatches.winograd.transforms import transform_output
-from nnc.lowering.tiling import column_vectors, vector_width
+from nnc.lowering.tiling import column_vectors, panel_vectors, vector_width
 from nnc.symbolic import Dim, ceildiv
 from nnc.target import Target
 
@@ -146,9 +146,8 @@ def _columns(
     channels = dims_of(op.filter)[-1]
     width = vector_width(target, element_type_of(op.filter))
     if packing is not None:
-        if packing.panel % width:
-            return _Columns(1, 1, Dim.of(packing.panel))
-        return _Columns(packing.panel // width, width, Dim.of(packing.panel))
+        nv, width = panel_vectors(packing.panel, width)
+        return _Columns(nv, width, Dim.of(packing.panel))
     known = channels.as_int()
     if known is None or known % width or known == 0:
         return _Columns(1, 1, channels)
