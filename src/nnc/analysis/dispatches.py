@@ -7,6 +7,7 @@ that made it: `VerifyException` tells the reason.
 
 - contraction: one `nn.matmul`, non-depthwise `nn.conv` or `nn.winograd_product`; its
   operands are view chains on block arguments; elementwise ops follow on its shape.
+  The tiles of a `nn.winograd_product` may be made in the dispatch.
 - attention: one `nn.attention` on view chains; nothing but views follows.
 - tiles: one `nn.winograd_input` on a view chain, and nothing else.
 - window: one `nn.pool` or depthwise `nn.conv`, with elementwise ops before and after.
@@ -125,7 +126,8 @@ class DispatchForm:
     root is a value that elementwise ops of `prologue` compute."""
 
     prologue: tuple[Operation, ...]
-    """Elementwise ops before the anchor and the views that feed them, in order."""
+    """Elementwise ops before the anchor and the views that feed them, in order; of a
+    contraction, the `nn.winograd_input` that makes its tiles."""
 
     epilogue: tuple[Operation, ...]
     """Ops after the anchor up to the trailing views, in order, and the views of
@@ -158,6 +160,14 @@ def is_contraction(op: Operation) -> bool:
     if isinstance(op, conv.ConvOp):
         return not is_depthwise(op)
     return isinstance(op, linear.MatmulOp | winograd.WinogradProductOp)
+
+
+def made_tiles(op: Operation) -> winograd.WinogradInputOp | None:
+    """What makes the tiles that `op`, a product, reads, if it is in the same block."""
+    if not isinstance(op, winograd.WinogradProductOp):
+        return None
+    owner = op.tiles.owner
+    return owner if isinstance(owner, winograd.WinogradInputOp) else None
 
 
 def reads_rows(op: Operation) -> int:
@@ -208,6 +218,8 @@ def analyze(region: Block | Region | Operation) -> DispatchForm:
         for op in body
         if type(op) in CONTRACTIONS or type(op) in SCANS or isinstance(op, _ANCHORS)
     ]
+    made = [made_tiles(op) for op in anchors]
+    anchors = [op for op in anchors if op not in made]
     reductions = [op for op in body if isinstance(op, reduction.ReduceOp)]
     if len(anchors) > 1:
         raise VerifyException(
@@ -372,7 +384,9 @@ def _analyze_anchored(
 ) -> DispatchForm:
     kind = _anchor_kind(anchor)
     _check_constants(body)
-    operands = tuple(view_chain(o) for o in anchor.operands)
+    tiles = made_tiles(anchor)
+    read = [tiles.operand if tiles else o for o in anchor.operands[:1]]
+    operands = tuple(view_chain(o) for o in (*read, *anchor.operands[1:]))
     for index, chain in enumerate(operands):
         is_computed = isinstance(chain.root, OpResult)
         if is_computed and (kind in _READING_VIEWS or index > 0):
@@ -387,7 +401,8 @@ def _analyze_anchored(
             )
     dims = dims_of(anchor.results[0])
     if isinstance(anchor, winograd.WinogradProductOp) and any(
-        chain.ops and chain.unpack is None for chain in operands
+        chain.ops and chain.unpack is None
+        for chain in operands[0 if tiles is None else 1 :]
     ):
         raise VerifyException(f"{anchor.name} must read its operands where they are")
     dependent = _dependent_ops(anchor, body)

@@ -135,7 +135,7 @@ def tile_group(target: Target, columns: int, tiles: DimLike) -> int:
 
     As many as a register tile has rows, less where that leaves fewer rows unused.
     """
-    panel = panel_width(target, Float32Type(), columns)
+    panel = panel_width(target, Float32Type(), columns, may_halve=False)
     nv, _ = panel_vectors(panel, target.lanes(32))
     most = min(max_rows(target, nv), _MAX_TILE_GROUP)
     known = Dim.of(tiles).as_int()

@@ -89,7 +89,7 @@ def choose_tile(
     width = vector_width(target, Float32Type())
     if min(channels) < _MIN_CHANNELS or (outputs % width and not target.has_masks):
         return None
-    panel = panel_width(target, Float32Type(), outputs)
+    panel = panel_width(target, Float32Type(), outputs, may_halve=False)
     outputs = -(-outputs // panel) * panel
     filter_vectors = inputs * outputs / width
     best = (images * rows * columns + _FILTER) * KERNEL**2 * filter_vectors

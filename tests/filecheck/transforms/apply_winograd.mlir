@@ -98,3 +98,12 @@ func.func @half_precision_stays(%x: tensor<1x56x56x64xf16>) -> tensor<1x56x56x64
   %0 = nn.conv %x, %w {strides = array<i64: 1, 1>, dilations = array<i64: 1, 1>, padding = #nn.shape<1, 1, 1, 1>, layout = "channels_last", groups = 1 : i64} : (tensor<1x56x56x64xf16>, tensor<3x3x64x64xf16>) -> tensor<1x56x56x64xf16>
   func.return %0 : tensor<1x56x56x64xf16>
 }
+
+// A panel that is not full is masked.
+// CHECK-LABEL:  func.func @odd_channels_have_tiles_where_there_are_masks
+// CHECK:          nn.winograd_product
+func.func @odd_channels_have_tiles_where_there_are_masks(%x: tensor<1x80x80x96xf32>) -> tensor<1x80x80x24xf32> {
+  %w = nn.weight "w" : tensor<3x3x96x24xf32>
+  %0 = nn.conv %x, %w {strides = array<i64: 1, 1>, dilations = array<i64: 1, 1>, padding = #nn.shape<1, 1, 1, 1>, layout = "channels_last", groups = 1 : i64} : (tensor<1x80x80x96xf32>, tensor<3x3x96x24xf32>) -> tensor<1x80x80x24xf32>
+  func.return %0 : tensor<1x80x80x24xf32>
+}

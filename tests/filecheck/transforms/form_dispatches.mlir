@@ -266,3 +266,44 @@ func.func @main(%x: tensor<2x9xf32>) -> tensor<2x3xf32> {
   %3 = nn.cast %2 : (tensor<2x3xi64>) -> tensor<2x3xf32>
   func.return %3 : tensor<2x3xf32>
 }
+
+// -----
+
+// CHECK-LABEL: func.func @tiles_of_a_large_image_are_made_where_they_are_used
+// CHECK-NEXT:    nn.dispatch
+// CHECK-NEXT:    ^{{.*}}(
+// CHECK-NEXT:      %[[T:.*]] = nn.winograd_input
+// CHECK-NEXT:      %[[P:.*]] = nn.winograd_product %[[T]]
+// CHECK-NEXT:      %[[R:.*]] = nn.relu %[[P]]
+// CHECK-NEXT:      nn.yield %[[R]]
+// CHECK-NOT:     nn.dispatch
+func.func @tiles_of_a_large_image_are_made_where_they_are_used(%x: tensor<1x56x56x64xf32>, %u: tensor<36x64x64xf32>) -> tensor<1x56x56x64xf32> {
+  %t = nn.winograd_input %x {tile = 4 : i64, group = 7 : i64, padding = #nn.shape<1, 1, 1, 1>} : (tensor<1x56x56x64xf32>) -> tensor<28x36x7x64xf32>
+  %0 = nn.winograd_product %t, %u {tile = 4 : i64, image = #nn.shape<1, 56, 56>} : (tensor<28x36x7x64xf32>, tensor<36x64x64xf32>) -> tensor<1x56x56x64xf32>
+  %1 = nn.relu %0 : (tensor<1x56x56x64xf32>) -> tensor<1x56x56x64xf32>
+  func.return %1 : tensor<1x56x56x64xf32>
+}
+
+// CHECK-LABEL: func.func @few_tiles_have_a_dispatch_of_their_own
+// CHECK-NEXT:    nn.dispatch(%x)
+// CHECK:           nn.winograd_input
+// CHECK-NEXT:      nn.yield
+// CHECK:         nn.dispatch
+// CHECK:           nn.winograd_product
+func.func @few_tiles_have_a_dispatch_of_their_own(%x: tensor<1x14x14x64xf32>, %u: tensor<36x64x64xf32>) -> tensor<1x14x14x64xf32> {
+  %t = nn.winograd_input %x {tile = 4 : i64, group = 8 : i64, padding = #nn.shape<1, 1, 1, 1>} : (tensor<1x14x14x64xf32>) -> tensor<2x36x8x64xf32>
+  %0 = nn.winograd_product %t, %u {tile = 4 : i64, image = #nn.shape<1, 14, 14>} : (tensor<2x36x8x64xf32>, tensor<36x64x64xf32>) -> tensor<1x14x14x64xf32>
+  func.return %0 : tensor<1x14x14x64xf32>
+}
+
+// CHECK-LABEL: func.func @tiles_with_two_users_have_a_dispatch_of_their_own
+// CHECK-NEXT:    nn.dispatch(%x)
+// CHECK:           nn.winograd_input
+// CHECK-NEXT:      nn.yield
+// CHECK-COUNT-2: nn.winograd_product
+func.func @tiles_with_two_users_have_a_dispatch_of_their_own(%x: tensor<1x56x56x64xf32>, %u: tensor<36x64x64xf32>, %v: tensor<36x64x64xf32>) -> (tensor<1x56x56x64xf32>, tensor<1x56x56x64xf32>) {
+  %t = nn.winograd_input %x {tile = 4 : i64, group = 7 : i64, padding = #nn.shape<1, 1, 1, 1>} : (tensor<1x56x56x64xf32>) -> tensor<28x36x7x64xf32>
+  %0 = nn.winograd_product %t, %u {tile = 4 : i64, image = #nn.shape<1, 56, 56>} : (tensor<28x36x7x64xf32>, tensor<36x64x64xf32>) -> tensor<1x56x56x64xf32>
+  %1 = nn.winograd_product %t, %v {tile = 4 : i64, image = #nn.shape<1, 56, 56>} : (tensor<28x36x7x64xf32>, tensor<36x64x64xf32>) -> tensor<1x56x56x64xf32>
+  func.return %0, %1 : tensor<1x56x56x64xf32>, tensor<1x56x56x64xf32>
+}

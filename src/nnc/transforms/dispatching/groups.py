@@ -21,6 +21,7 @@ from nnc.analysis.dispatches import (
     DispatchKind,
     is_contraction,
     is_window,
+    made_tiles,
 )
 from nnc.analysis.views import root_of
 from nnc.dialects.nn.attention import AttentionOp
@@ -33,6 +34,7 @@ from nnc.dialects.nn.types import dims_of
 from nnc.dialects.nn.winograd import WinogradInputOp
 from nnc.symbolic import Dim
 from nnc.transforms.dispatching.values import (
+    is_made_where_used,
     is_scalar_expression,
     is_top_level,
 )
@@ -185,13 +187,14 @@ class Grouping:
         elif isinstance(op, ReduceOp):
             self.place_reduce(op)
         elif is_contraction(op):
-            self.start(op, DispatchKind.CONTRACTION)
+            self.start_contraction(op)
         elif isinstance(op, AttentionOp):
             self.start(op, DispatchKind.ATTENTION)
         elif is_window(op):
             self.start(op, DispatchKind.WINDOW)
         elif isinstance(op, WinogradInputOp):
-            self.start(op, DispatchKind.TILES)
+            if not is_made_where_used(op):
+                self.start(op, DispatchKind.TILES)
         elif isinstance(op, SELECTION_OPS):
             self.start(op, DispatchKind.SELECTION)
         elif type(op) in SCANS:
@@ -205,6 +208,17 @@ class Grouping:
         group = Group(unit, kind, dims_of(op.results[0]), [op])
         self.group_of[op] = group
         return group
+
+    def start_contraction(self, op: Operation) -> None:
+        """A contraction, with its tiles if they have no dispatch of their own."""
+        tiles = made_tiles(op)
+        if tiles is None or tiles in self.group_of:
+            self.start(op, DispatchKind.CONTRACTION)
+            return
+        unit = self.new_unit([*tiles.operands, *op.operands])
+        dims = dims_of(op.results[0])
+        group = Group(unit, DispatchKind.CONTRACTION, dims, [tiles, op])
+        self.group_of[tiles] = self.group_of[op] = group
 
     def join(self, op: Operation, group: Group) -> None:
         outside = [o for o in op.operands if self.unit_of(o) != group.unit]

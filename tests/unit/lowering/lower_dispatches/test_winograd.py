@@ -167,6 +167,34 @@ def test_products_of_free_sizes(target: Target, rng: Generator, tile: int) -> No
     )
 
 
+@pytest.mark.parametrize("tile", [2, 4])
+@pytest.mark.parametrize("free", [False, True], ids=["known", "free"])
+@pytest.mark.parametrize(("shape", "padding"), IMAGES.values(), ids=list(IMAGES))
+def test_products_of_own_tiles(
+    target: Target,
+    rng: Generator,
+    tile: int,
+    free: bool,
+    shape: tuple[int, ...],
+    padding: tuple[int, ...],
+) -> None:
+    outputs, group = 24, 5
+    x = Operand(floats(rng, *shape), [N, H, W, shape[-1]] if free else None)
+    filters = floats(rng, (tile + 2) ** 2, shape[-1], outputs)
+    bias = floats(rng, outputs)
+
+    def build(bias: SSAValue, x: SSAValue, filters: SSAValue) -> ReluOp:
+        tiles = WinogradInputOp(x, tile, group, padding)
+        image = tiles.sizes
+        made = WinogradProductOp(
+            tiles.result, filters, tile, [dims_of(x)[0], *image]
+        ).result
+        return ReluOp(AddOp(made, BroadcastOp(bias, dims_of(made)).result))
+
+    lowered = check_dispatch(build, [bias, x, filters], target, rtol=1e-4, atol=1e-4)
+    assert lowered.launch is None or lowered.launch.schedule.data.endswith("own tiles")
+
+
 def test_epilogue_of_views_and_functions(target: Target, rng: Generator) -> None:
     tiles, filters = floats(rng, 1, 36, 4, 8), floats(rng, 36, 8, 32)
     other, scale = floats(rng, 1, 32, 8, 8), floats(rng, 8, 1, 1)

@@ -12,6 +12,10 @@ Products of transformed tiles and filters, transformed back: `nn.winograd_produc
 Tasks are the pairs (q, g), or (g, q) where the filter stays in the cache. The transform
 is two small loops, over columns and over rows; a square at the border stores what
 exists of it.
+
+Where the tiles are made in the same dispatch, a task is a group of them: they are
+transformed to the stack, and all panels follow. Of a large image, they then never leave
+the cache.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ from nnc.analysis.dispatches import DispatchForm, ViewChain
 from nnc.dialects import simd
 from nnc.dialects.nn.base import location_of
 from nnc.dialects.nn.types import dims_of, element_type_of
-from nnc.dialects.nn.winograd import WinogradProductOp
+from nnc.dialects.nn.winograd import WinogradInputOp, WinogradProductOp
 from nnc.dialects.rt.types import BufferType
 from nnc.errors import CompileError
 from nnc.lowering.lower_dispatches.contraction.epilogue import Epilogue, first_place
@@ -38,8 +42,13 @@ from nnc.lowering.lower_dispatches.contraction.space import (
 )
 from nnc.lowering.lower_dispatches.contraction.views import View
 from nnc.lowering.lower_dispatches.index import Index
-from nnc.lowering.lower_dispatches.kernel_builder import Kernel, KernelBuilder
+from nnc.lowering.lower_dispatches.kernel_builder import (
+    BufferArg,
+    Kernel,
+    KernelBuilder,
+)
 from nnc.lowering.lower_dispatches.loops import lane_loop
+from nnc.lowering.lower_dispatches.winograd.tiles import TileEmitter
 from nnc.lowering.lower_dispatches.winograd.transforms import transform_output
 from nnc.lowering.tiling import column_vectors, panel_vectors, vector_width
 from nnc.symbolic import Dim, ceildiv
@@ -47,6 +56,9 @@ from nnc.target import Target
 
 _SKEW = 16
 """Elements between tiles on the stack beyond their size, against cache conflicts."""
+
+_CONFLICT = 256
+"""Rows of a multiple of that many elements would share few sets of the cache."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +88,12 @@ def product_kernel(
             "along one axis"
         )
     kb = KernelBuilder(target, buffers)
-    emitter = _ProductKernel(kb, form, space, _columns(op, space.packing, target))
+    columns = _columns(op, space.packing, target)
+    maker: TileEmitter | None = None
+    for inner in form.prologue:
+        assert isinstance(inner, WinogradInputOp)
+        maker = TileEmitter(kb, inner, form.operands[0], buffers)
+    emitter = _ProductKernel(kb, form, space, columns, maker)
     emitter.emit()
     return ProductKernel(kb.finish(), emitter.tasks, f"winograd {emitter.name}")
 
@@ -159,7 +176,12 @@ def _columns(
 
 class _ProductKernel:
     def __init__(
-        self, kb: KernelBuilder, form: DispatchForm, space: Space, columns: _Columns
+        self,
+        kb: KernelBuilder,
+        form: DispatchForm,
+        space: Space,
+        columns: _Columns,
+        maker: TileEmitter | None,
     ) -> None:
         op = form.anchor
         assert isinstance(op, WinogradProductOp)
@@ -169,24 +191,36 @@ class _ProductKernel:
         self._columns = columns
         self._algorithm = op.algorithm
         self._epilogue = Epilogue(kb, form, space)
-        self._tiles = kb.buffers[space.a.argument]
+        self._maker = maker
         self._filter = kb.buffers[space.b.argument].ptr
         self._inputs, self._outputs = dims_of(op.filter)[1:]
         self._groups, _, group, _ = dims_of(op.tiles)
         self._group = group.as_int() or 1
         self._panels = ceildiv(self._outputs, columns.panel)
         self._distance = self._algorithm.size**2 * columns.panel + _SKEW
-        self._type = simd.accumulator_type(self._tiles.element_type, 1)
+        self._type = simd.accumulator_type(element_type_of(op.tiles), 1)
+        self._tiles = kb.buffers[space.a.argument] if maker is None else self._own()
+
+    def _own(self) -> BufferArg:
+        """Stack memory for the tiles of one group."""
+        dims = dims_of(self._op.tiles)
+        elements, channels = self._algorithm.size**2, self._inputs.as_int()
+        assert channels is not None
+        row = channels + (_SKEW if channels % _CONFLICT == 0 else 0)
+        group = self._group * row
+        memory = self._scratch(max(1, elements * group))
+        return BufferArg(memory, self._type, dims, (0, group, row, 1))
 
     @property
     def name(self) -> str:
         """The tile size and the register tile as text."""
-        return f"f{self._algorithm.tile} {self._group}x{self._columns.nv}"
+        own = " own tiles" if self._maker else ""
+        return f"f{self._algorithm.tile} {self._group}x{self._columns.nv}{own}"
 
     @property
     def tasks(self) -> Dim:
         """How many tasks the kernel has."""
-        return self._panels * self._groups
+        return self._groups if self._maker else self._panels * self._groups
 
     def emit(self) -> None:
         """All loops."""
@@ -197,6 +231,9 @@ class _ProductKernel:
         self._products = self._scratch(self._group * self._distance)
         self._half = self._scratch(self._algorithm.tile * size * lanes)
         self._line = self._scratch(self._algorithm.tile * lanes)
+        if self._maker is not None:
+            self._emit_with_tiles(self._maker)
+            return
         with kb.loop(kb.begin, kb.end, extent=self.tasks) as task:
             if self._filter_stays():
                 group, panel = kb.divmod(task, self._panels)
@@ -204,6 +241,15 @@ class _ProductKernel:
                 panel, group = kb.divmod(task, self._groups)
             self._multiply(panel, group)
             self._finish(panel, group)
+
+    def _emit_with_tiles(self, maker: TileEmitter) -> None:
+        kb = self._kb
+        with kb.loop(kb.begin, kb.end, extent=self.tasks) as group:
+            with kb.loop(0, self._group) as i:
+                maker.transform(group * self._group + i, self._tiles, (0, i))
+            with kb.loop(0, self._panels) as panel:
+                self._multiply(panel, group)
+                self._finish(panel, group)
 
     def _filter_stays(self) -> bool:
         """Whether the filter is in the cache for all groups of tiles."""

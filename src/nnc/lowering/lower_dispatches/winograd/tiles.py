@@ -17,9 +17,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from xdsl.ir import SSAValue
+from xdsl.ir import BlockArgument, SSAValue
 
-from nnc.analysis.dispatches import DispatchForm
+from nnc.analysis.dispatches import DispatchForm, ViewChain
 from nnc.dialects import simd
 from nnc.dialects.nn.base import location_of
 from nnc.dialects.nn.types import dims_of
@@ -27,8 +27,12 @@ from nnc.dialects.nn.winograd import WinogradInputOp
 from nnc.dialects.rt.types import BufferType
 from nnc.errors import CompileError
 from nnc.lowering.lower_dispatches.contraction.views import View
-from nnc.lowering.lower_dispatches.index import Index
-from nnc.lowering.lower_dispatches.kernel_builder import Kernel, KernelBuilder
+from nnc.lowering.lower_dispatches.index import Index, IndexLike
+from nnc.lowering.lower_dispatches.kernel_builder import (
+    BufferArg,
+    Kernel,
+    KernelBuilder,
+)
 from nnc.lowering.lower_dispatches.loops import lane_loop
 from nnc.lowering.lower_dispatches.winograd.transforms import transform_input
 from nnc.lowering.tiling import vector_width
@@ -48,10 +52,13 @@ def tiles_kernel(
     kb = KernelBuilder(target, buffers)
     op = form.anchor
     assert isinstance(op, WinogradInputOp)
-    view = View.of_buffer(0, buffers[0]).seen_through(form.operands[0].ops)
-    if view is None or any(len(steps) > 1 for steps in view.axes):
-        raise CompileError(f"{location_of(op)}: {op.name} cannot read its operand")
-    tasks = _TilesKernel(kb, op, view).emit()
+    emitter = TileEmitter(kb, op, form.operands[0], buffers)
+    groups, _, group, channels = dims_of(op.result)
+    tasks = groups * group
+    if tasks == 0 or channels == 0:
+        return kb.finish(), Dim.of(0)
+    with kb.loop(kb.begin, kb.end, extent=tasks) as tile:
+        emitter.transform(tile, kb.buffers[1], kb.divmod(tile, group))
     return kb.finish(), tasks
 
 
@@ -67,12 +74,30 @@ class _Square:
     size: tuple[Dim, Dim]
 
 
-class _TilesKernel:
-    def __init__(self, kb: KernelBuilder, op: WinogradInputOp, view: View) -> None:
+class TileEmitter:
+    """
+    Emits the transform of one tile at a time.
+
+    Raises:
+        CompileError: the image is an unusual view.
+    """
+
+    def __init__(
+        self,
+        kb: KernelBuilder,
+        op: WinogradInputOp,
+        chain: ViewChain,
+        buffers: Sequence[BufferType],
+    ) -> None:
+        assert isinstance(chain.root, BlockArgument)
+        argument = chain.root.index
+        view = View.of_buffer(argument, buffers[argument]).seen_through(chain.ops)
+        if view is None or any(len(steps) > 1 for steps in view.axes):
+            raise CompileError(f"{location_of(op)}: {op.name} cannot read its operand")
         self._kb = kb
         self._op = op
         self._algorithm = op.algorithm
-        self._image, self._result = kb.buffers
+        self._image = kb.buffers[argument]
         self._offset = view.offset
         self._strides = [steps[0][1] if steps else Dim.of(0) for steps in view.axes]
         self._type = self._image.element_type
@@ -82,37 +107,37 @@ class _TilesKernel:
             simd.AllocaOp(size * size * self._lanes, self._type), depth=0
         )
 
-    def emit(self) -> Dim:
-        """All loops; gives the task count."""
+    def transform(
+        self, tile: Index, result: BufferArg, place: tuple[IndexLike, IndexLike]
+    ) -> None:
+        """
+        Store all channels of a tile to `result`.
+
+        `place` tells the tile's group and its position in there.
+        """
         kb, op = self._kb, self._op
         images, height, width, channels = dims_of(op.operand)
         rows, columns = op.tiles
-        groups, _, group, _ = dims_of(op.result)
-        tiles, tasks = images * rows * columns, groups * group
-        if tiles == 0 or channels == 0:
-            return Dim.of(0)
-        tile, low = self._algorithm.tile, op.low_padding
-        with kb.loop(kb.begin, kb.end, extent=tasks) as task:
-            rest, column = kb.divmod(task, columns)
-            image, row = kb.divmod(rest, rows)
-            square = _Square(
-                kb.compare("slt", task, tiles),
-                image,
-                row * tile - low[0],
-                column * tile - low[1],
-                (height, width),
-            )
-            is_inside = kb.both(
-                self._is_inside(square.top, height), self._is_inside(square.left, width)
-            )
-            is_inside = kb.both(square.is_real, is_inside)
+        step, low = self._algorithm.tile, op.low_padding
+        rest, column = kb.divmod(tile, columns)
+        image, row = kb.divmod(rest, rows)
+        square = _Square(
+            kb.compare("slt", tile, images * rows * columns),
+            image,
+            row * step - low[0],
+            column * step - low[1],
+            (height, width),
+        )
+        is_inside = kb.both(
+            self._is_inside(square.top, height), self._is_inside(square.left, width)
+        )
+        is_inside = kb.both(square.is_real, is_inside)
 
-            def one(channel: Index, lanes: int, mask: SSAValue | None) -> None:
-                self._read(square, is_inside, channel, lanes, mask)
-                self._write(kb.divmod(task, group), channel, lanes, mask)
+        def one(channel: Index, lanes: int, mask: SSAValue | None) -> None:
+            self._read(square, is_inside, channel, lanes, mask)
+            self._write(result, place, channel, lanes, mask)
 
-            lane_loop(kb, 0, channels, self._lanes, one)
-        return tasks
+        lane_loop(kb, 0, channels, self._lanes, one)
 
     def _is_inside(self, first: Index, size: Dim) -> SSAValue | bool:
         """Whether all pixels of a tile along one axis are in the image."""
@@ -172,7 +197,8 @@ class _TilesKernel:
 
     def _write(
         self,
-        place: tuple[Index, Index],
+        result: BufferArg,
+        place: tuple[IndexLike, IndexLike],
         channel: Index,
         lanes: int,
         mask: SSAValue | None,
@@ -185,5 +211,5 @@ class _TilesKernel:
                 for j in range(size)
             ]
             for j, value in enumerate(transform_input(kb, self._algorithm, values)):
-                at = self._result.index([place[0], i * size + j, place[1], channel])
-                kb.store(value, self._result.ptr, at, mask)
+                at = result.index([place[0], i * size + j, place[1], channel])
+                kb.store(value, result.ptr, at, mask)
