@@ -7,6 +7,7 @@ import onnx
 import pytest
 from onnx import helper
 
+import nnc
 from nnc.errors import CompileError, InputError
 from nnc.integrations import onnx_backend
 from nnc.integrations.onnx_backend import NncBackend
@@ -44,6 +45,7 @@ def test_the_module_has_the_functions_of_a_backend():
 
 def test_options_are_those_of_compile():
     rep = onnx_backend.prepare(model(), target="generic")
+    assert isinstance(rep.executable, nnc.CompiledModel)
     assert "generic" in str(rep.executable.info.target)
 
 

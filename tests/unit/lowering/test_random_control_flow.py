@@ -103,7 +103,8 @@ class Writer:
         is_scan = self.random.random() < 0.6
         slices = [VECTOR] if is_scan else []
         body = Block(arg_types=[COUNT, VECTOR, VECTOR, *slices, VECTOR, ROWS])
-        number, *inner, inner_rows = body.args
+        number, *carried, inner_rows = body.args
+        inner: list[SSAValue] = [*carried]
         scalar = self.add(body, CastOp(number, F32))
         inner.append(self.add(body, BroadcastOp(scalar, (4,))))
         made = self.vectors(body, inner, inner_rows, depth - 1)

@@ -8,7 +8,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from xdsl.dialects.builtin import Builtin, Float80Type
@@ -95,6 +95,7 @@ FLOATS: dict[str, tuple[type[np.generic], str]] = {
 
 
 @pytest.mark.parametrize("name", FLOATS)
+@settings(deadline=None)
 @given(data=st.data())
 def test_text_keeps_every_bit_of_floats(name: str, data: st.DataObject):
     dtype, raw = FLOATS[name]

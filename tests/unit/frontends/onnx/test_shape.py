@@ -171,18 +171,6 @@ def test_if_on_a_proven_shape_takes_its_branch(import_text: Any):
     assert "#nn.shape<N>> {nn.name" in text
 
 
-def test_if_on_data_is_refused(import_text: Any):
-    with pytest.raises(UnsupportedOp, match="not known at compile time"):
-        import_text(
-            """(float[2] x, bool c) => (float[] y) {
-                y = If (c) <
-                    then_branch = g1 () => (float[2] t) { t = Neg(x) },
-                    else_branch = g2 () => (float[2] e) { e = Abs(x) }
-                >
-            }"""
-        )
-
-
 # ---------------------------------------------------------------- functions
 
 

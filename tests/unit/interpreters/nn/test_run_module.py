@@ -70,7 +70,8 @@ def zeros(*shape: int) -> Array:
 def test_every_op_but_the_terminator_has_a_reference():
     known = {op for group in GROUPS.values() for op in group}
     missing = {op.name for op in NN.operations if op not in known}
-    assert missing == {"nn.yield", "nn.dispatch"}
+    # Those with regions are run by the interpreter itself.
+    assert missing == {"nn.yield", "nn.dispatch", "nn.if", "nn.loop"}
 
 
 def test_symbols_take_their_values_from_the_inputs():
