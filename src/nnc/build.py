@@ -15,6 +15,7 @@ from nnc.analysis.fallbacks import find_fallbacks
 from nnc.backend.emit_llvm import emit_llvm
 from nnc.backend.host import name_of_target, other_features
 from nnc.backend.jit import emit_assembly, emit_object
+from nnc.backend.pool.code import pool_object
 from nnc.dialects.nn.structure import DispatchOp
 from nnc.errors import CompileError
 from nnc.loading import link
@@ -199,7 +200,9 @@ class Build:
         )
         named = {w.name for w in plan.weights}
         arrays = {n: module.weights[n] for n in module.weights if n in named}
-        code = MachineCode(data, self.target, other_features(self.target))
+        code = MachineCode(
+            data, self.target, other_features(self.target), pool_object(self.target)
+        )
         # IR is full of cycles and lives on for a while: not so the bytes of weights.
         module.weights.retain(())
         return SavedModel(plan, arrays, code, info)

@@ -15,7 +15,7 @@ from nnc.runtime.saved import SavedModel
 def link(saved: SavedModel, num_threads: int) -> CompiledModel:
     """The model, its code linked into this process, which can run it."""
     code = saved.code
-    loaded = LoadedCode(code.data)
+    loaded = LoadedCode(code.data, code.pool)
     return CompiledModel(
         saved.plan, saved.weights, loaded, saved.info, code, num_threads
     )

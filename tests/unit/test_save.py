@@ -339,7 +339,9 @@ def test_records_that_do_not_fit_the_weights_are_a_load_error(
 
 @pytest.mark.parametrize("text", ["null", "[]", "[[],[],[],[]]", "{", "[" * 10**5])
 def test_records_of_no_form_are_a_load_error(path: Path, text: str):
-    sections = {"records": [memoryview(text.encode())], "code": [], "weights": []}
+    names = ("code", "pool", "weights")
+    sections = {n: list[memoryview]() for n in names}
+    sections["records"] = [memoryview(text.encode())]
     write_container(path, KIND, {"release": release()}, sections)
     with pytest.raises(LoadError, match="damaged"):
         nnc.load(path)

@@ -146,13 +146,15 @@ class LoadedCode:
     Addresses are valid only while this is open, and whoever calls them keeps it so.
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, pool: bytes = b"") -> None:
+        """Link an object; `pool` is that of the thread pool, if it was made before."""
         global _live_engines
         _initialize_native()
         with _lock:
             self._engine = _Engine(data)
             _live_engines += 1
         self._finalizer = weakref.finalize(self, self._engine.dispose)
+        self._pool = pool
 
     def address(self, symbol: str) -> int:
         """Where a function of the object is."""
@@ -175,7 +177,7 @@ class LoadedCode:
         """
         from nnc.backend.pool.process import parallel_function
 
-        return parallel_function(threads)
+        return parallel_function(threads, self._pool)
 
     def keep(self, *symbols: str) -> dict[str, int]:
         """

@@ -38,6 +38,9 @@ class MachineCode:
     cpu_features: tuple[str, ...] = ()
     """What LLVM was free to use beyond the features of the target, by its names."""
 
+    pool: bytes = b""
+    """Object code of the thread pool; empty for systems on which there is none."""
+
 
 @dataclass(frozen=True)
 class SavedModel:
@@ -91,6 +94,7 @@ def write_model(
         {
             "records": [memoryview(text)],
             "code": [memoryview(code.data)],
+            "pool": [memoryview(code.pool)],
             "weights": weights,
         },
         durable=durable,
@@ -130,8 +134,8 @@ def read_model(
             weights = _weights(file.map("weights"), records.plan)
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise LoadError(f"'{path}' is damaged: {error}") from error
-        data = file.read("code")
-    code = MachineCode(data, records.target, records.cpu_features)
+        data, pool = file.read("code"), file.read("pool")
+    code = MachineCode(data, records.target, records.cpu_features, pool)
     return SavedModel(records.plan, weights, code, records.info)
 
 

@@ -15,8 +15,9 @@ import numpy as np
 import psutil
 import pytest
 
+from nnc.backend.host import host_target
 from nnc.backend.jit import emit_object
-from nnc.backend.pool.code import pool_ir
+from nnc.backend.pool.code import pool_ir, pool_object
 from nnc.backend.pool.process import Pool, parallel_function
 from nnc.backend.pool.waiting import Waiting
 from nnc.errors import RunError
@@ -35,7 +36,7 @@ PARALLEL = ctypes.CFUNCTYPE(
 @cache
 def pool_of(waiting: Waiting) -> Pool:
     """A pool with three workers, kept for all tests."""
-    pool = Pool(waiting)
+    pool = Pool(pool_object(host_target(), waiting))
     pool.grow(3)
     return pool
 

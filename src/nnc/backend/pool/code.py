@@ -16,8 +16,11 @@ other's, with a full fence in between.
 from __future__ import annotations
 
 import re
+from functools import cache
 from string import Template
 
+from nnc.backend.host import host_target
+from nnc.backend.jit import emit_object
 from nnc.backend.pool import layout
 from nnc.backend.pool.jobs import JOB, RUNTIME, WORKER
 from nnc.backend.pool.waiting import (
@@ -27,10 +30,19 @@ from nnc.backend.pool.waiting import (
     waiting_ir,
     waiting_on,
 )
+from nnc.runtime.threads import CAN_SHARE_WORK
 from nnc.target import Target
 
 STACK_BYTES = 4 << 20
 """Kernels keep a row or two on the stack."""
+
+
+@cache
+def pool_object(target: Target, waiting: Waiting | None = None) -> bytes:
+    """The module's object code; empty where threads cannot be waited for."""
+    if not CAN_SHARE_WORK or target.arch != host_target().arch:
+        return b""
+    return emit_object(pool_ir(target, waiting), target)
 
 
 def pool_ir(target: Target, waiting: Waiting | None = None) -> str:

@@ -18,10 +18,9 @@ from contextlib import contextmanager
 from typing import Final
 
 from nnc.backend.host import host_target
-from nnc.backend.jit import emit_object, load_object
+from nnc.backend.jit import load_object
 from nnc.backend.pool import layout
-from nnc.backend.pool.code import pool_ir
-from nnc.backend.pool.waiting import Waiting
+from nnc.backend.pool.code import pool_object
 from nnc.errors import RunError
 
 _SPIN_SECONDS: Final = 100e-6
@@ -32,9 +31,9 @@ _PAUSES: Final = 500
 class Pool:
     """The pool's functions, and how much of it there is."""
 
-    def __init__(self, waiting: Waiting | None = None) -> None:
-        target = host_target()
-        code = load_object(emit_object(pool_ir(target, waiting), target))
+    def __init__(self, data: bytes = b"") -> None:
+        """Link the pool's object code, which is made if it is not given."""
+        code = load_object(data or pool_object(host_target()))
         # Workers may be in it when the process ends.
         at = code.keep("nnc_parallel", "nnc_pool_grow", "nnc_pause", "nnc_pool")
         self.parallel = at["nnc_parallel"]
@@ -88,9 +87,12 @@ _threads = 1
 """How many threads there are in this process, with the caller."""
 
 
-def parallel_function(threads: int) -> int:
+def parallel_function(threads: int, data: bytes = b"") -> int:
     """
     Where the function is that runs a launch on up to that many threads.
+
+    `data` is the pool's object code, if there is some already: a compiled model brings
+    it along, so that its first run has no code to make.
 
     Raises:
         RunError: the system gives no more threads.
@@ -101,7 +103,7 @@ def parallel_function(threads: int) -> int:
         return pool.parallel
     with _lock:
         if _pool is None:
-            _pool = Pool()
+            _pool = Pool(data)
         if threads > _threads:
             _pool.grow(threads - 1)
             _threads = threads
