@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, cast
 
 from nnc.errors import LoadError
 
-FORMAT: Final = 3
+FORMAT: Final = 2
 
 RECORD_WORDS: Final = 2
 """Words of a launch in the table before its slots: tasks, and threads to use."""
