@@ -148,3 +148,18 @@ def test_an_op_without_a_converter_is_the_worse_news():
     with pytest.raises(UnsupportedOp, match="'m'") as error:
         nnc.compile(proto)
     assert not isinstance(error.value, InputValuesNeeded)
+
+
+def test_a_node_of_several_deciding_values_counts_once():
+    # The three bounds of a range must not make up for ops that there are not.
+    ends = [helper.make_tensor_value_info(n, onnx.TensorProto.INT64, []) for n in "abc"]
+    nodes = [
+        helper.make_node("Range", ["a", "b", "c"], ["r"]),
+        helper.make_node("Nothing", ["a"], ["p"]),
+        helper.make_node("None", ["b"], ["q"]),
+    ]
+    outputs = [helper.make_empty_tensor_value_info(n) for n in "rpq"]
+    proto = helper.make_model(helper.make_graph(nodes, "g", ends, outputs))
+    with pytest.raises(UnsupportedOp, match="Nothing") as error:
+        nnc.compile(proto)
+    assert not isinstance(error.value, InputValuesNeeded)

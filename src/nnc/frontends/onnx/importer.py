@@ -148,8 +148,8 @@ class _Importer:
         self.block = Block()
         self.builder = Builder(self.block, ctx.weights, limits)
         self.unsupported: list[UnsupportedNode] = []
-        self.deciding: list[SSAValue] = []
-        """What the computation of some nodes depends on, and is not known."""
+        self.deciding: list[Sequence[SSAValue]] = []
+        """For each node that data would have to decide: the values of that data."""
 
     def run(self, input_shapes: InputShapes, input_values: InputValues) -> ModuleOp:
         """The module of the whole model."""
@@ -195,7 +195,8 @@ class _Importer:
 
     def _refusal(self, inputs: Sequence[str]) -> UnsupportedOp:
         """The error for nodes that are not supported as they stand."""
-        deciding = deciding_inputs(self.deciding, self.block)
+        values = [value for values in self.deciding for value in values]
+        deciding = deciding_inputs(values, self.block)
         if len(self.deciding) < len(self.unsupported) or not deciding:
             return UnsupportedOp(self.unsupported)
         return InputValuesNeeded(self.unsupported, [inputs[i] for i in deciding])
@@ -345,7 +346,7 @@ class _Importer:
             op = node.op_type if not node.domain else f"{node.domain}.{node.op_type}"
             self.unsupported.append(UnsupportedNode(name, op, str(error)))
             if isinstance(error, DependsOnDataError):
-                self.deciding.extend(error.values)
+                self.deciding.append(error.values)
             results = None
         except SkippedError:
             results = None
