@@ -14,8 +14,11 @@ MODELS_STAMP := $(MODELS)/.stamp
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet \
 	-c constraints.txt
 
-# Arguments for pytest, as in `make unit PYTEST_ARGS='-k conv -x'`.
+# Arguments for pytest, as in `make unit PYTEST_ARGS='-k conv -x'`, and how many of
+# its processes share the tests.
 PYTEST_ARGS ?=
+JOBS ?= $(shell nproc 2>/dev/null || echo 1)
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format typecheck filecheck unit conformance networks docs docs-check models \
@@ -44,13 +47,13 @@ filecheck: $(DEV_STAMP) ## lit over tests/filecheck
 	$(BIN)/lit --verbose tests/filecheck
 
 unit: $(DEV_STAMP) $(MODELS_STAMP) cross ## pytest over tests/unit
-	$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
+	$(PYTEST) tests/unit $(PYTEST_ARGS)
 
 conformance: $(DEV_STAMP) ## the onnx package's cases for backends
-	$(BIN)/python -m pytest tests/conformance $(PYTEST_ARGS)
+	$(PYTEST) tests/conformance $(PYTEST_ARGS)
 
 networks: $(DEV_STAMP) $(MODELS_STAMP) cross ## pytest over tests/models: real networks
-	$(BIN)/python -m pytest tests/models $(PYTEST_ARGS)
+	$(PYTEST) tests/models $(PYTEST_ARGS)
 
 docs: $(DEV_STAMP) ## write the pages of docs/reference from the code
 	$(BIN)/python scripts/generate_reference.py
