@@ -66,8 +66,11 @@ def compile(
     `winograd` says which 3x3 convolutions Winograd's algorithm computes, which rounds
     differently: `auto`, those where that is faster; `f2` or `f4`, the same with tiles
     of this size only; `off`, none.
-    `on_pass` is called before each phase, for a progress bar. The remaining options
-    accept only their defaults in this release.
+    `tune` measures which register tiles the contractions of this network are fastest
+    with, on `example_inputs` (an array, a sequence in order or a mapping from names;
+    else on random inputs): it takes some ten compilations, may gain a few percent, and
+    changes no result. `on_pass` is called before each phase, for a progress bar. The
+    remaining options accept only their defaults in this release.
 
     With `cache`, a model that was compiled before comes from the cache on disk, if it
     is a file, bytes or a proto. Everything that decides about the code has to be the
@@ -80,7 +83,8 @@ def compile(
         LoadError: the file is damaged or no model.
         UnsupportedOp: lists every op of the model that nnc does not know.
         InputValuesNeeded: values of inputs decide what is computed; names these inputs.
-        CompileError: an option is not supported, or the network cannot be compiled.
+        CompileError: an option is not supported, the network cannot be compiled, or it
+            cannot be tuned as it does not run on the inputs at hand.
         TargetError: the target is unknown, or this CPU cannot run it.
 
     Example::

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -36,6 +36,9 @@ from nnc.runtime.info import Info, PhaseInfo
 from nnc.runtime.saved import MachineCode, SavedModel
 from nnc.target import Target
 from nnc.target_record import TARGET, check_target
+from nnc.transforms.pack_weights import PackWeightsPass
+from nnc.transforms.set_tiles import SetTilesPass, tiled_dispatches
+from nnc.tuning import tune
 
 if TYPE_CHECKING:
     from xdsl.utils.arg_spec import ArgSpec
@@ -139,6 +142,8 @@ class Build:
     total: int = 0
     external_files: tuple[str, ...] = ()
     """Files beside the model that were read."""
+    tiles: tuple[str, ...] = ()
+    """What tuning chose."""
 
     @staticmethod
     def of(
@@ -177,7 +182,10 @@ class Build:
                 module = Module(module.ir.clone(), module.context.clone())
             self.external_files = module.context.external_files
             verify(module, "import")
-        for stage, spec in steps:
+        for position, (stage, spec) in enumerate(steps):
+            if self.options.tune and spec.name == PackWeightsPass.name:
+                with self.phase(stage, "tuning"):
+                    self._tune(module, [s for _, s in steps[position:]])
             with self.phase(stage, spec.name):
                 run_pass(module, make_pass(spec))
         check_target(module.ir, self.target)
@@ -187,8 +195,29 @@ class Build:
         """Everything of the compiled model; nothing is loaded."""
         module = self.lower(model)
         with self.phase("llvm", "code generation"):
-            data = emit_object(emit_llvm(module.ir, self.target), self.target)
-            plan = plan_of(module.ir)
+            return self._generate(module)
+
+    def _tune(self, module: Module, rest: Sequence[ArgSpec]) -> None:
+        """Set the tiles of a module with which the passes `rest` make fast code."""
+
+        def compile(tiles: Sequence[str]) -> CompiledModel:
+            candidate = Module(module.ir.clone(), module.context.clone())
+            run_pass(candidate, SetTilesPass(tuple(tiles)))
+            for spec in rest:
+                run_pass(candidate, make_pass(spec))
+            saved = self._generate(candidate)
+            return link(saved, threads_for(self.options.num_threads))
+
+        count = sum(1 for _ in tiled_dispatches(module.ir))
+        if count:
+            inputs = self.options.example_inputs
+            self.tiles = tune(compile, count, self.target, inputs)
+            run_pass(module, SetTilesPass(self.tiles))
+
+    def _generate(self, module: Module) -> SavedModel:
+        """The code of a fully lowered module, which loses its weights."""
+        data = emit_object(emit_llvm(module.ir, self.target), self.target)
+        plan = plan_of(module.ir)
         info = Info(
             target=str(self.target),
             kernels=kernel_infos(plan),
@@ -197,6 +226,7 @@ class Build:
             phases=tuple(self.phases),
             fallbacks=find_fallbacks(module.ir, plan),
             code_generations=1,
+            tiles=self.tiles,
         )
         named = {w.name for w in plan.weights}
         arrays = {n: module.weights[n] for n in module.weights if n in named}

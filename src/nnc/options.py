@@ -58,15 +58,13 @@ class CompileOptions:
             )
         if self.quantize is not None:
             raise CompileError("quantize is not in this release; leave it out")
-        if self.tune:
-            raise CompileError("tune is not in this release; leave it out")
         if self.winograd not in WINOGRAD_CHOICES:
             known = ", ".join(f"'{c}'" for c in WINOGRAD_CHOICES)
             raise CompileError(f"winograd={self.winograd!r} is none of {known}")
-        if self.example_inputs is not None:
+        if self.example_inputs is not None and not self.tune:
             raise CompileError(
-                "example_inputs is for models that have to be traced, which are not in "
-                "this release; for ONNX models give input_shapes"
+                "example_inputs is what tune=True measures on; to fix sizes of a "
+                "model, give input_shapes"
             )
 
     def _check_types(self) -> None:

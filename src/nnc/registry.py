@@ -44,6 +44,7 @@ PASSES: Final[Mapping[str, str]] = {
     "pack-weights": "nnc.transforms.pack_weights:PackWeightsPass",
     "plan-arena": "nnc.lowering.plan_arena:PlanArenaPass",
     "raise-attention": "nnc.transforms.raise_attention:RaiseAttentionPass",
+    "set-tiles": "nnc.transforms.set_tiles:SetTilesPass",
     "simplify-control-flow": (
         "nnc.transforms.simplify_control_flow:SimplifyControlFlowPass"
     ),

@@ -26,7 +26,7 @@ from nnc.backend.host import other_features
 from nnc.backend.jit import llvm_version
 from nnc.errors import CacheError
 from nnc.frontends.loader.files import external_path, open_external
-from nnc.options import CompileOptions
+from nnc.options import CompileOptions, threads_for
 from nnc.runtime.records import encode
 from nnc.runtime.specs import Array
 from nnc.target import Target
@@ -35,8 +35,11 @@ _CHUNK: Final = 256 << 10
 """Small enough to stay in the cache of a core between reading and hashing."""
 _PACKAGES: Final = ("xdsl", "llvmlite", "onnx", "numpy", "ml_dtypes", "google.protobuf")
 """What decides about the code apart from nnc."""
-_NOT_IN_KEYS: Final = frozenset({"cache", "num_threads", "target"})
-"""Options without influence on the code, and one that is in the key in full."""
+_NOT_IN_KEYS: Final = frozenset({"cache", "example_inputs", "num_threads", "target"})
+"""
+Options without influence on the code, one that is in the key in full, and what only
+tuning depends on.
+"""
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,30 @@ def key_of(content: str, options: CompileOptions, target: Target) -> str:
             if f.name not in _NOT_IN_KEYS
         },
         "target": encode(target),
+        "tuning": _tuning(options),
     }
     return text_hash(json.dumps(parts, sort_keys=True))
+
+
+def _tuning(options: CompileOptions) -> object:
+    """What decides, apart from the other options, which code tuning finds fastest."""
+    if not options.tune:
+        return None
+    inputs = options.example_inputs
+    return {
+        "threads": threads_for(options.num_threads),
+        "inputs": None if inputs is None else _shapes(inputs),
+    }
+
+
+def _shapes(inputs: object) -> object:
+    """The shapes of arrays: their values are no matter."""
+    if isinstance(inputs, Mapping):
+        pairs = cast("Mapping[object, object]", inputs)
+        return {"map": {str(key): _shapes(item) for key, item in pairs.items()}}
+    if isinstance(inputs, Sequence) and not isinstance(inputs, str | bytes):
+        return [_shapes(item) for item in cast("Sequence[object]", inputs)]
+    return list(np.shape(cast(Array, inputs)))
 
 
 def text_hash(text: str) -> str:

@@ -77,6 +77,11 @@ class Info:
     """
     shapes_planned: int = 0
     """For how many sizes of the free dims an arena was planned."""
+    tiles: tuple[str, ...] = ()
+    """
+    What tuning chose: numbers of contractions with the tiles that they use instead of
+    the schedule's own.
+    """
     cache: CacheInfo = CacheInfo()
     """Whether the model came from the cache, or went there."""
 

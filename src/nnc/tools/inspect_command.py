@@ -156,6 +156,7 @@ def _show_totals(info: Info, arena: str, out: Console) -> None:
         ("arena", arena),
         ("machine code", console.in_bytes(info.code_bytes)),
         ("compile time", console.in_ms(info.compile_seconds)),
+        *([("tuned tiles", " ".join(info.tiles))] if info.tiles else []),
         ("cache", info.cache),
     ):
         console.add_row(table, name, value)

@@ -19,7 +19,8 @@ After::
       nn.yield %1
     }
 
-`fold-constants` then evaluates the packing. The panel's width comes from the target.
+`fold-constants` then evaluates the packing. The panel's width comes from the target, or
+from the `tile` of the dispatch.
 
 The module's attribute `nnc.target` tells from then on which target that was.
 
@@ -73,12 +74,17 @@ def pack_operand(dispatch: DispatchOp, target: Target) -> bool:
     shape = static_shape(weight)
     assert shape is not None
     groups = anchor.groups.value.data if isinstance(anchor, ConvOp) else 1
-    panel = tiling.panel_width(
-        target,
-        element_type_of(weight),
-        shape[-1] // groups,
-        may_halve=not isinstance(anchor, WinogradProductOp),
-    )
+    element_type = element_type_of(weight)
+    if dispatch.tile is None:
+        panel = tiling.panel_width(
+            target,
+            element_type,
+            shape[-1] // groups,
+            may_halve=not isinstance(anchor, WinogradProductOp),
+        )
+    else:
+        width = tiling.vector_width(target, element_type)
+        panel = dispatch.tile.vectors.data * width
     pack = PackOp(weight, panel, groups)
     copy_location(dispatch, pack)
     outer = dispatch.parent

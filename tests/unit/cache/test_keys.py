@@ -20,7 +20,6 @@ NATIVE = resolve_target("native")
 OPTIONS = CompileOptions()
 
 OTHERS: dict[str, Any] = {
-    "example_inputs": [1],
     "input_shapes": {"x": [1]},
     "input_values": {"x": np.array([1])},
     "precision": "bf16",
@@ -39,7 +38,7 @@ def test_key_is_a_file_name_and_the_same_every_time():
 
 def test_every_option_of_the_code_is_in_the_key():
     names = {f.name for f in fields(CompileOptions)}
-    names -= {"cache", "num_threads", "target"}
+    names -= {"cache", "example_inputs", "num_threads", "target"}
     assert set(OTHERS) == names
     found = {keys.key_of("", replace(OPTIONS, **{n: OTHERS[n]}), NATIVE) for n in names}
     assert len(found | {keys.key_of("", OPTIONS, NATIVE)}) == len(names) + 1
@@ -94,8 +93,25 @@ def test_shapes_that_differ_have_keys_of_their_own(shapes: Any):
     assert keys.key_of("", options, NATIVE) != keys.key_of("", other, NATIVE)
 
 
+def test_tuning_depends_on_threads_and_on_the_shapes_of_examples():
+    x = np.zeros((2, 3), np.float32)
+    plain = [
+        replace(OPTIONS, num_threads=n, example_inputs=e)
+        for n in (1, 2)
+        for e in (x, 0)
+    ]
+    assert len({keys.key_of("", o, NATIVE) for o in plain}) == 1
+    tuned = [replace(o, tune=True) for o in plain]
+    assert len({keys.key_of("", o, NATIVE) for o in tuned}) == 4
+    same: list[Any] = [[x], (x + 1,), [x.tolist()]]
+    options = [replace(OPTIONS, tune=True, example_inputs=e) for e in same]
+    assert len({keys.key_of("", o, NATIVE) for o in options[:2]}) == 1
+    named = replace(OPTIONS, tune=True, example_inputs={"x": x})
+    assert keys.key_of("", named, NATIVE) != keys.key_of("", options[0], NATIVE)
+
+
 def test_option_without_a_text_has_no_key():
-    options = replace(OPTIONS, example_inputs=object())
+    options = replace(OPTIONS, quantize=object())
     with pytest.raises(CacheError, match="option of type object"):
         keys.key_of("", options, NATIVE)
 

@@ -32,6 +32,7 @@ from nnc.dialects.nn.reduction import (
 )
 from nnc.dialects.nn.selection import ScatterOp, TopKOp
 from nnc.dialects.nn.structure import ConstantOp, DimsOp, DispatchOp, WeightOp, YieldOp
+from nnc.dialects.nn.tiles import TileAttr
 from nnc.dialects.nn.types import ShapeAttr
 from nnc.dialects.nn.winograd import (
     WinogradFilterOp,
@@ -80,5 +81,5 @@ NN = Dialect(
         LoopOp,
         YieldOp,
     ],
-    [ShapeAttr],
+    [ShapeAttr, TileAttr],
 )

@@ -13,7 +13,9 @@ from xdsl.dialects.builtin import (
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.irdl import (
     IRDLOperation,
+    ParsePropInAttrDict,
     irdl_op_definition,
+    opt_prop_def,
     prop_def,
     region_def,
     result_def,
@@ -37,6 +39,7 @@ from xdsl.utils.exceptions import VerifyException
 from nnc.dialects.nn.base import NnOp
 from nnc.dialects.nn.dtypes import numpy_dtype
 from nnc.dialects.nn.literals import DenseAttr, dense_text
+from nnc.dialects.nn.tiles import TileAttr
 from nnc.dialects.nn.types import (
     I64,
     NnTensorType,
@@ -184,7 +187,8 @@ class DispatchOp(IRDLOperation):
     A group of ops that becomes one kernel.
 
     The region is isolated: operands are its block arguments. It holds ordinary `nn`
-    ops, so that fusing changes grouping, never meaning.
+    ops, so that fusing changes grouping, never meaning. `tile` is what `set-tiles` says
+    of the register tile of a contraction; without it, the schedule chooses.
 
     Example::
 
@@ -199,10 +203,12 @@ class DispatchOp(IRDLOperation):
     name = "nn.dispatch"
 
     arguments = var_operand_def(TensorType)
+    tile = opt_prop_def(TileAttr)
     res = var_result_def(TensorType)
     body = region_def("single_block")
 
     traits = traits_def(Pure(), IsolatedFromAbove())
+    irdl_options = (ParsePropInAttrDict(),)
 
     assembly_format = (
         "`(` $arguments `)` attr-dict `:` functional-type($arguments, $res) $body"

@@ -22,6 +22,7 @@ from xdsl.traits import IsolatedFromAbove, MemoryReadEffect, MemoryWriteEffect
 from xdsl.utils.exceptions import VerifyException
 
 from nnc.dialects.nn.structure import YieldOp
+from nnc.dialects.nn.tiles import TileAttr
 from nnc.dialects.nn.types import ShapeAttr
 from nnc.dialects.rt.types import BufferType, buffer_type_of
 from nnc.symbolic import Dim, DimLike
@@ -36,7 +37,7 @@ class DispatchOp(IRDLOperation):
 
     The region's arguments are the contents of `inputs`; the values that `nn.yield`
     gives are stored to `outputs`, in order. An output may be an input too, where each
-    element is read before it is written. Example::
+    element is read before it is written. `tile` is that of `nn.dispatch`. Example::
 
         rt.dispatch ins(%x : !rt.buffer<..>) outs(%y : !rt.buffer<..>) {
         ^bb0(%a: tensor<4x8xf32>):
@@ -49,19 +50,29 @@ class DispatchOp(IRDLOperation):
 
     inputs = var_operand_def(BufferType)
     outputs = var_operand_def(BufferType)
+    tile = opt_prop_def(TileAttr)
     body = region_def("single_block")
 
     traits = traits_def(IsolatedFromAbove(), MemoryReadEffect(), MemoryWriteEffect())
-    irdl_options = (AttrSizedOperandSegments(as_property=True),)
+    irdl_options = (
+        AttrSizedOperandSegments(as_property=True),
+        ParsePropInAttrDict(),
+    )
     assembly_format = (
         "`ins` `(` ($inputs^ `:` type($inputs))? `)` "
         "`outs` `(` ($outputs^ `:` type($outputs))? `)` attr-dict-with-keyword $body"
     )
 
     def __init__(
-        self, inputs: Sequence[SSAValue], outputs: Sequence[SSAValue], body: Region
+        self,
+        inputs: Sequence[SSAValue],
+        outputs: Sequence[SSAValue],
+        body: Region,
+        tile: TileAttr | None = None,
     ) -> None:
-        super().__init__(operands=[inputs, outputs], regions=[body])
+        super().__init__(
+            operands=[inputs, outputs], properties={"tile": tile}, regions=[body]
+        )
 
     @property
     def block(self) -> Block:

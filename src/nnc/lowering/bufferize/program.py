@@ -51,6 +51,7 @@ from nnc.dialects.nn.structure import (
     WeightOp,
     YieldOp,
 )
+from nnc.dialects.nn.tiles import TileAttr
 from nnc.dialects.nn.types import NnTensorType, dims_of, element_type_of
 from nnc.dialects.rt.types import buffer_type_of
 from nnc.errors import CompileError
@@ -212,7 +213,8 @@ class _Body:
                 outputs.append(place)
                 value = terminator.arguments[index]
                 terminator.operands = [*terminator.operands, value]
-        self._insert_dispatch(op, operands, outputs, op.detach_region(op.body))
+        region = op.detach_region(op.body)
+        self._insert_dispatch(op, operands, outputs, region, op.tile)
         self.places.update(zip(op.res, results, strict=True))
 
     def _emit_concat(self, op: movement.ConcatOp) -> None:
@@ -415,12 +417,14 @@ class _Body:
         inputs: Sequence[Place],
         outputs: Sequence[Place],
         region: Region,
+        tile: TileAttr | None = None,
     ) -> None:
         """Run `region`, which stands for `op`, on the buffers of these places."""
         dispatch = rt.DispatchOp(
             [self._buffer(p) for p in inputs],
             [self._buffer(p) for p in outputs],
             region,
+            tile,
         )
         copy_location(op, dispatch)
         self.builder.insert(dispatch)

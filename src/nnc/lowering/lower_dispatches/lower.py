@@ -137,7 +137,7 @@ def schedule_contraction(
     if isinstance(form.anchor, WinogradProductOp):
         product = product_kernel(form, buffers, target)
         return Scheduled(product.kernel, product.tasks, product.schedule)
-    made = contraction_kernel(form, buffers, target)
+    made = contraction_kernel(form, buffers, target, dispatch.tile)
     return Scheduled(made.kernel, made.tasks, made.schedule)
 
 
@@ -179,7 +179,8 @@ def dispatch_key(dispatch: DispatchOp) -> Hashable:
     """Equal for dispatches that one launch plan serves: names do not matter."""
     buffers = [*dispatch.inputs, *dispatch.outputs]
     aliases = tuple(buffers.index(b) for b in buffers)
-    return (tuple(b.type for b in buffers), aliases, block_key(dispatch.block))
+    types = tuple(b.type for b in buffers)
+    return (types, aliases, dispatch.tile, block_key(dispatch.block))
 
 
 def _bits(attribute: Attribute) -> Hashable:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nnc.analysis.dispatches import DispatchForm
+from nnc.dialects.nn.tiles import TileAttr
 from nnc.dialects.nn.types import element_type_of, is_float
 from nnc.dialects.rt.types import BufferType
 from nnc.lowering.lower_dispatches.contraction.generic import emit_generic
@@ -39,9 +40,16 @@ class ContractionKernel:
 
 
 def contraction_kernel(
-    form: DispatchForm, buffers: Sequence[BufferType], target: Target
+    form: DispatchForm,
+    buffers: Sequence[BufferType],
+    target: Target,
+    tile: TileAttr | None = None,
 ) -> ContractionKernel:
-    """The kernel of a contraction dispatch whose inputs, then outputs are `buffers`."""
+    """
+    The kernel of a contraction dispatch whose inputs, then outputs are `buffers`.
+
+    `tile` is what was told of its register tile; without it, that is chosen here.
+    """
     assert form.anchor is not None
     element_type = element_type_of(form.anchor.operands[0])
     space = contraction_space(form, buffers) if is_float(element_type) else None
@@ -49,13 +57,15 @@ def contraction_kernel(
     if space is None:
         tasks = emit_generic(kb, form, buffers)
         return ContractionKernel(kb.finish(), tasks, "contraction generic")
-    tiling = choose_tiling(space, target, vector_width(target, element_type))
+    tiling = choose_tiling(space, target, vector_width(target, element_type), tile)
     loops = ContractionLoops(kb, form, space, tiling)
     loops.emit()
     return ContractionKernel(kb.finish(), loops.tasks, f"contraction {tiling.name}")
 
 
-def choose_tiling(space: Space, target: Target, width: int) -> Tiling:
+def choose_tiling(
+    space: Space, target: Target, width: int, tile: TileAttr | None = None
+) -> Tiling:
     """The register tile for a space, and how rows and columns are cut into it."""
     columns = space.columns.size
     sizes = [a.size for a in space.rows] or [Dim.of(1)]
@@ -66,20 +76,32 @@ def choose_tiling(space: Space, target: Target, width: int) -> Tiling:
     elif columns == 1 or space.columns.b != 1:
         nv, width = 1, 1
     else:
-        nv = column_vectors(target, width, needed)
+        nv = tile.vectors.data if tile else column_vectors(target, width, needed)
         total = Dim.of(1)
         for size in sizes:
             total = total * size
         if total == 1 and nv > 1:
             nv = min(_MAX_WIDE_VECTORS, -(-needed // width))
     height = max_rows(target, nv) if nv <= 4 else 1
+    if tile is not None:
+        height = min(height, tile.rows.data)
     axis = tiled_axis(sizes, height)
     return Tiling(
         axis,
         row_tiles(sizes[axis], height),
         column_tiles(target, columns, nv, width, is_packed=space.packing is not None),
-        rows_outermost=_rows_outermost(space, target, nv * width),
+        rows_outermost=_is_rows_outermost(space, target, nv * width, tile),
     )
+
+
+def _is_rows_outermost(
+    space: Space, target: Target, panel: int, tile: TileAttr | None
+) -> bool:
+    order = tile.order.data if tile is not None else "auto"
+    if order == "auto":
+        return _rows_outermost(space, target, panel)
+    may_swap = not (space.batches or space.groups)
+    return order == "rows" and may_swap and space.columns.size != 0
 
 
 def _packed_vectors(space: Space, width: int) -> tuple[int, int]:
