@@ -1,11 +1,12 @@
 """
 Contraction kernels against the machine's peak of fused multiply-adds.
 
-Run `python benchmarks/kernels/contraction.py [--target avx2] [--only conv]`. Each line
-is the best of many runs of one kernel on one thread, over buffers that stay where they
-are: layers whose operands exceed the last cache are bound by memory, not by the kernel.
-`ops` are those of the kernel; the times behind them are what it took to build, to
-convert to LLVM's text, and to generate code for.
+Run `python benchmarks/kernels/contraction.py [--target avx2] [--only conv] [--cold]`.
+Each line is the best of many runs of one kernel on one thread, over buffers that stay
+where they are. With `--cold`, runs take turns with copies of the weights that no cache
+holds all of, as the layers of a network do. `ops` are those of the kernel; the times
+behind them are what it took to build, to convert to LLVM's text, and to generate code
+for.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ from nnc.testing_dispatches import Operand
 
 Floats = npt.NDArray[np.float32]
 SECONDS_A_CASE = 0.25
+COLD_BYTES = 128 << 20
+"""What all copies of a weight take together, more than the caches hold."""
+
 KERNEL = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 
 
@@ -233,20 +237,35 @@ def peak(target: Target) -> float:
     lines += [f"  store {vector} %s{chains - 1}, ptr %p, align 4", "  ret void", "}"]
     code = load_object(emit_object("\n".join(lines), target))
     data = np.full(64, 1e-3, np.float32)
-    best = best_time(code, data.ctypes.data, rounds)
+    best = best_time(code, [data.ctypes.data], rounds)
     return 2 * width * chains * rounds / best / 1e9
 
 
-def best_time(code: LoadedCode, table: int, tasks: int) -> float:
-    """Seconds of the fastest run."""
+def best_time(code: LoadedCode, tables: Sequence[int], tasks: int) -> float:
+    """Seconds of a run, in the fastest round of one run a table."""
     function = KERNEL(code.address("kernel"))
     best, end, runs = float("inf"), time.perf_counter() + SECONDS_A_CASE, 0
     while runs < 5 or time.perf_counter() < end:
         start = time.perf_counter()
-        function(table, 0, tasks)
-        best = min(best, time.perf_counter() - start)
+        for table in tables:
+            function(table, 0, tasks)
+        best = min(best, (time.perf_counter() - start) / len(tables))
         runs += 1
     return best
+
+
+def copies(weights: Floats) -> Sequence[Floats]:
+    """Copies of the weights that no cache holds all of, one after the other."""
+    count = -(-COLD_BYTES // weights.nbytes)
+    whole = aligned(count * weights.size).reshape(count, *weights.shape)
+    whole[:] = weights
+    return list(whole)
+
+
+def aligned(size: int) -> Floats:
+    """Memory on a multiple of 64 bytes."""
+    raw = np.empty(size + 16, np.float32)
+    return raw[-raw.ctypes.data % 64 // 4 :][:size]
 
 
 def memory(operand: Operand, sizes: dict[str, int]) -> Floats:
@@ -259,7 +278,7 @@ def memory(operand: Operand, sizes: dict[str, int]) -> Floats:
     return np.full(span, 1.0, np.float32)
 
 
-def run(case: Case, target: Target, limit: float) -> str:
+def run(case: Case, target: Target, limit: float, *, is_cold: bool) -> str:
     """Measure one case; gives its line of the table."""
     types = [tensor_type(f32, o.shape) for o in case.operands]
     block = Block(arg_types=types)
@@ -284,9 +303,15 @@ def run(case: Case, target: Target, limit: float) -> str:
     places = [memory(o, case.sizes) for o in case.operands]
     places.append(np.ones(buffers[-1].span.evaluate(case.sizes), np.float32))
     dims = [d.evaluate(case.sizes) for d in made.kernel.dims]
-    table = np.array([0, *(p.ctypes.data for p in places), *dims], np.int64)
     tasks = made.tasks.evaluate(case.sizes)
-    best = best_time(code, table.ctypes.data, tasks)
+    weights = copies(places[1]) if is_cold else [places[1]]
+    tables = [
+        np.array(
+            [0, *(p.ctypes.data for p in (places[0], w, *places[2:])), *dims], np.int64
+        )
+        for w in weights
+    ]
+    best = best_time(code, [t.ctypes.data for t in tables], tasks)
     rate = case.flops / best / 1e9
     times = (lowering - start, converting - lowering, generating - converting)
     return (
@@ -302,13 +327,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--target", default="native")
     parser.add_argument("--only", default="")
+    parser.add_argument("--cold", action="store_true")
     options = parser.parse_args()
     target = resolve_target(options.target)
     limit = peak(target)
     print(f"{target}: {limit:.1f} GFLOP/s of fused multiply-adds")
     for case in cases(target):
         if options.only in case.name:
-            print(run(case, target, limit), flush=True)
+            print(run(case, target, limit, is_cold=options.cold), flush=True)
 
 
 if __name__ == "__main__":

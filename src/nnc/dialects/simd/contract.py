@@ -58,6 +58,9 @@ class ContractOp(WidthOp):
     width of a convolution; 1 for a plain product). All strides count elements. The
     mask guards loads of the last vector column of B. Half precision operands
     accumulate in f32. `K` may be 0.
+
+    With `prefetch`, step `s` of all `n_o * n_i * K` also asks for the memory at
+    `B[b_off + ahead + s*ahead_stride]` to be brought near: a hint, wherever it lies.
     """
 
     name = "simd.contract"
@@ -73,6 +76,8 @@ class ContractOp(WidthOp):
     n_inner = operand_def(IndexType)
     a_inner_stride = operand_def(IndexType)
     b_stride = operand_def(IndexType)
+    ahead = opt_operand_def(IndexType)
+    ahead_stride = opt_operand_def(IndexType)
     mask = opt_operand_def(MASK_CONSTR)
     init = var_operand_def(DATA_CONSTR)
     acc = var_result_def(DATA_CONSTR)
@@ -88,6 +93,7 @@ class ContractOp(WidthOp):
         "$a `[` $a_offset `]` `,` $b `[` $b_offset `]` `rows` `(` $row_stride `)` "
         "`k` `(` $k `)` `outer` `(` $n_outer `,` $a_outer_stride `)` "
         "`inner` `(` $n_inner `,` $a_inner_stride `)` `b_stride` `(` $b_stride `)` "
+        "(`prefetch` `(` $ahead^ `,` $ahead_stride `)`)? "
         "(`mask` `(` $mask^ `:` type($mask) `)`)? "
         "(`init` `(` $init^ `:` type($init) `)`)? "
         "`tile` `(` $mr `,` $nv `)` (`a_k_stride` `(` $a_k_stride^ `)`)? "
@@ -107,6 +113,7 @@ class ContractOp(WidthOp):
         outer: tuple[Value, Value],
         inner: tuple[Value, Value],
         b_stride: Value,
+        prefetch: tuple[Value, Value] | None = None,
         mr: int,
         nv: int,
         width: int,
@@ -127,6 +134,7 @@ class ContractOp(WidthOp):
                 *outer,
                 *inner,
                 b_stride,
+                *(prefetch or (None, None)),
                 mask,
                 init,
             ),
@@ -161,6 +169,10 @@ class ContractOp(WidthOp):
         if self.init and [v.type for v in self.init] != [wanted] * (mr * nv):
             raise VerifyException(
                 f"simd.contract: init needs {mr * nv} values of {wanted}"
+            )
+        if (self.ahead is None) != (self.ahead_stride is None):
+            raise VerifyException(
+                "simd.contract: prefetch needs both a start and a stride"
             )
         if self.mask is not None and self.mask.type != mask_type(width):
             raise VerifyException(

@@ -474,9 +474,14 @@ class Builder:
     # --- memory -----------------------------------------------------------
 
     def gep(
-        self, ptr: SSAValue, index: SSAValue | int, element: Attribute = i8
+        self,
+        ptr: SSAValue,
+        index: SSAValue | int,
+        element: Attribute = i8,
+        *,
+        is_inside: bool = True,
     ) -> SSAValue:
-        """The address `index` elements after `ptr`."""
+        """The address `index` elements after `ptr`, in or at the end of its memory."""
         constant = index if isinstance(index, int) else int_value(index)
         if constant == 0:
             return ptr
@@ -493,10 +498,16 @@ class Builder:
                     "rawConstantIndices": _raw_index(raw),
                     "elem_type": element,
                     "noWrapFlags": _NO_FLAGS,
-                    "inbounds": _UNIT,
+                    **({"inbounds": _UNIT} if is_inside else {}),
                 },
             )
         )
+
+    def prefetch(self, ptr: SSAValue, locality: int) -> None:
+        """Ask for the line at `ptr`, which may be any address; 3 is the first cache."""
+        read, kind, data = (self.constant(n, i32) for n in (0, locality, 1))
+        args = (ptr, read, kind, data)
+        self.intrinsic("llvm.prefetch", args, None, overloads=(PTR,))
 
     def load(self, ptr: SSAValue, type: Attribute, alignment: int) -> SSAValue:
         """A plain load."""

@@ -33,7 +33,11 @@ from nnc.lowering.convert_simd_to_llvm.builder import (
 from nnc.lowering.convert_simd_to_llvm.lowering import Converter, KernelLowering
 
 State = list[SSAValue]
-"""What the loops carry: A pointers, the B pointer, then the accumulators."""
+"""What the loops carry: A pointers, the B pointer, where to prefetch (if anywhere),
+then the accumulators."""
+
+_NEAREST = 3
+"""Where what is prefetched goes, as LLVM counts: 3 is the first cache, 2 the second."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,13 @@ class Tile:
     rows: Rows
     b_stride: SSAValue
     mask: SSAValue | None
+    ahead_stride: SSAValue | None
+    """From one step to the next, where B is prefetched."""
+
+    @property
+    def pointers(self) -> int:
+        """How many pointers the loops carry."""
+        return len(self.rows.pointers) + 1 + (self.ahead_stride is not None)
 
     def _load_b(self, pointer: SSAValue, column: int) -> SSAValue:
         b = self.b
@@ -167,14 +178,20 @@ class Tile:
     def step(self, state: State) -> State:
         """One k: nv vectors of B, and per row one element of A and nv fma."""
         b, n = self.b, len(self.rows.pointers)
-        pointers, b_pointer, acc = state[:n], state[n], state[n + 1 :]
+        pointers, b_pointer = state[:n], state[n]
+        ahead, acc = state[n + 1 : self.pointers], state[self.pointers :]
         columns = [self._load_b(b_pointer, j) for j in range(self.nv)]
         new: State = []
         for i in range(self.mr):
             a = self._load_a(pointers, i)
             new += [b.fma(a, columns[j], acc[i * self.nv + j]) for j in range(self.nv)]
         moved = [b.gep(p, self.a_k_stride, self.raw) for p in pointers]
-        return [*moved, b.gep(b_pointer, self.b_stride, self.raw), *new]
+        moved.append(b.gep(b_pointer, self.b_stride, self.raw))
+        for p in ahead:
+            assert self.ahead_stride is not None
+            b.prefetch(p, _NEAREST)
+            moved.append(b.gep(p, self.ahead_stride, self.raw, is_inside=False))
+        return [*moved, *new]
 
 
 def counted_loop(
@@ -242,6 +259,7 @@ def convert_contract(lw: KernelLowering, op: simd.ContractOp) -> None:
         rows=rows,
         b_stride=lw.value(op.b_stride),
         mask=lw.value(op.mask) if op.mask is not None else None,
+        ahead_stride=lw.value(op.ahead_stride) if op.ahead_stride else None,
     )
     initial = lw.values(op.init) or [b.constant(0.0, accumulator)] * (mr * nv)
     n = len(rows.pointers)
@@ -254,9 +272,12 @@ def convert_contract(lw: KernelLowering, op: simd.ContractOp) -> None:
     def over_inner(state: State) -> State:
         return strided_loop(b, n_inner, inner_stride, n, raw, state, over_k)
 
-    state = [*rows.pointers, b_start, *initial]
+    ahead: State = []
+    if op.ahead is not None:
+        ahead = [b.gep(b_start, lw.value(op.ahead), raw, is_inside=False)]
+    state = [*rows.pointers, b_start, *ahead, *initial]
     state = strided_loop(b, n_outer, outer_stride, n, raw, state, over_inner)
-    for old, new in zip(op.acc, state[n + 1 :], strict=True):
+    for old, new in zip(op.acc, state[tile.pointers :], strict=True):
         lw.define(old, new)
 
 

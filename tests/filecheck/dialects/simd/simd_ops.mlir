@@ -260,6 +260,8 @@ func.func @contract(%a: !simd.ptr<f32>, %h: !simd.ptr<bf16>, %i: index, %m: vect
   %0, %1 = simd.contract %a[%i], %a[%i] rows(%i) k(%i) outer(%i, %i) inner(%i, %i) b_stride(%i) tile(2, 1) {width = 8} : !simd.ptr<f32>, !simd.ptr<f32> -> vector<8xf32>, vector<8xf32>
   // CHECK-NEXT: %{{.*}} = simd.contract %a[%i], %a[%i] rows(%i) k(%i) outer(%i, %i) inner(%i, %i) b_stride(%i) mask(%m : vector<8xi1>) init(%x : vector<8xf32>) tile(1, 1) a_k_stride(4) {width = 8} : !simd.ptr<f32>, !simd.ptr<f32> -> vector<8xf32>
   %2 = simd.contract %a[%i], %a[%i] rows(%i) k(%i) outer(%i, %i) inner(%i, %i) b_stride(%i) mask(%m : vector<8xi1>) init(%x : vector<8xf32>) tile(1, 1) a_k_stride(4) {width = 8} : !simd.ptr<f32>, !simd.ptr<f32> -> vector<8xf32>
+  // CHECK-NEXT: %{{.*}} = simd.contract %a[%i], %a[%i] rows(%i) k(%i) outer(%i, %i) inner(%i, %i) b_stride(%i) prefetch(%i, %i) tile(1, 1) {width = 8} : !simd.ptr<f32>, !simd.ptr<f32> -> vector<8xf32>
+  %4 = simd.contract %a[%i], %a[%i] rows(%i) k(%i) outer(%i, %i) inner(%i, %i) b_stride(%i) prefetch(%i, %i) tile(1, 1) {width = 8} : !simd.ptr<f32>, !simd.ptr<f32> -> vector<8xf32>
   // CHECK-NEXT: %{{.*}} = simd.contract %h[%i], %h[%i] rows(%i) k(%i) outer(%i, %i) inner(%i, %i) b_stride(%i) tile(1, 1) {width = 8} : !simd.ptr<bf16>, !simd.ptr<bf16> -> vector<8xf32>
   %3 = simd.contract %h[%i], %h[%i] rows(%i) k(%i) outer(%i, %i) inner(%i, %i) b_stride(%i) tile(1, 1) {width = 8} : !simd.ptr<bf16>, !simd.ptr<bf16> -> vector<8xf32>
   func.return

@@ -122,6 +122,30 @@ func.func @unknown_rows(%x: !rt.buffer<f32, #nn.shape<N, 8>, #nn.shape<8, 1>>, %
 
 // -----
 
+// More weights than stay in the cache: panels are outermost, and each of 7 row tiles asks
+// for a seventh of the next one, 5 of 32 columns with each product.
+// CHECK-LABEL: func.func @large_weights(
+func.func @large_weights(%x: !rt.buffer<f32, #nn.shape<98, 512>, #nn.shape<512, 1>>, %w: !rt.buffer<f32, #nn.shape<1, 16, 512, 32>, #nn.shape<262144, 16384, 32, 1>>, %y: !rt.buffer<f32, #nn.shape<98, 512>, #nn.shape<512, 1>>) {
+  rt.dispatch ins(%x, %w : !rt.buffer<f32, #nn.shape<98, 512>, #nn.shape<512, 1>>, !rt.buffer<f32, #nn.shape<1, 16, 512, 32>, #nn.shape<262144, 16384, 32, 1>>) outs(%y : !rt.buffer<f32, #nn.shape<98, 512>, #nn.shape<512, 1>>) {
+  ^bb0(%a: tensor<98x512xf32>, %p: tensor<1x16x512x32xf32>):
+    %u = nn.unpack %p {panel = 32 : i64, groups = 1 : i64} : (tensor<1x16x512x32xf32>) -> tensor<512x512xf32>
+    %0 = nn.matmul %a, %u : (tensor<98x512xf32>, tensor<512x512xf32>) -> tensor<98x512xf32>
+    nn.yield %0 : tensor<98x512xf32>
+  }
+  // CHECK: rt.launch @contraction_0
+  // CHECK-SAME: tasks = #nn.shape<112>, {{.*}}schedule = "contraction 14x2"
+  func.return
+}
+// CHECK-LABEL: func.func @contraction_0
+// CHECK-DAG:     [[STRIDE:%.*]] = arith.constant 5 : index
+// CHECK-DAG:     [[PANEL:%.*]] = arith.constant 16384 : index
+// CHECK-DAG:     [[SHARE:%.*]] = arith.constant 2560 : index
+// CHECK:         [[PLACE:%.*]] = arith.muli {{%.*}}, [[SHARE]]
+// CHECK:         [[AHEAD:%.*]] = arith.addi [[PANEL]], [[PLACE]]
+// CHECK:         simd.contract {{.*}} prefetch([[AHEAD]], [[STRIDE]]) tile(14, 2)
+
+// -----
+
 // Integers have no register tile.
 // CHECK-LABEL: func.func @integers(
 func.func @integers(%x: !rt.buffer<i32, #nn.shape<4, 8>, #nn.shape<8, 1>>, %w: !rt.buffer<i32, #nn.shape<8, 16>, #nn.shape<16, 1>>, %y: !rt.buffer<i32, #nn.shape<4, 16>, #nn.shape<16, 1>>) {

@@ -54,3 +54,22 @@ func.func @tail(%a: !simd.ptr<f32>, %b: !simd.ptr<f32>, %n: index, %k: index) {
   %0, %1 = simd.contract %a[%zero], %b[%zero] rows(%zero) k(%k) outer(%one, %zero) inner(%one, %zero) b_stride(%n) mask(%m : vector<8xi1>) tile(1, 2) {width = 8} : !simd.ptr<f32>, !simd.ptr<f32> -> vector<8xf32>, vector<8xf32>
   func.return
 }
+
+// What is prefetched is a stream of its own, which may leave the memory of B.
+// CHECK-LABEL: llvm.func @prefetch(
+// CHECK: %[[START:.*]] = llvm.getelementptr %[[B:.*]][512] : (!llvm.ptr) -> !llvm.ptr, f32
+// CHECK: llvm.br ^[[K:.*]](%{{.*}}, %{{.*}}, %[[B]], %[[START]], %{{.*}} : i64, !llvm.ptr, !llvm.ptr, !llvm.ptr, vector<8xf32>)
+// CHECK: ^[[K]](%{{.*}}: i64, %{{.*}}: !llvm.ptr, %{{.*}}: !llvm.ptr, %[[AHEAD:.*]]: !llvm.ptr, %{{.*}}: vector<8xf32>):
+// CHECK: llvm.call_intrinsic "llvm.prefetch.p0"(%[[AHEAD]], %{{.*}}, %{{.*}}, %{{.*}}) : (!llvm.ptr, i32, i32, i32) -> ()
+// CHECK-NEXT: llvm.getelementptr %[[AHEAD]][2] : (!llvm.ptr) -> !llvm.ptr, f32
+func.func @prefetch(%a: !simd.ptr<f32>, %b: !simd.ptr<f32>, %c: !simd.ptr<f32>) {
+  %zero = arith.constant 0 : index
+  %one = arith.constant 1 : index
+  %two = arith.constant 2 : index
+  %k = arith.constant 9 : index
+  %ldb = arith.constant 8 : index
+  %next = arith.constant 512 : index
+  %0 = simd.contract %a[%zero], %b[%zero] rows(%zero) k(%k) outer(%one, %zero) inner(%one, %zero) b_stride(%ldb) prefetch(%next, %two) tile(1, 1) {width = 8} : !simd.ptr<f32>, !simd.ptr<f32> -> vector<8xf32>
+  simd.store %0, %c[%zero] {width = 8} : vector<8xf32>, !simd.ptr<f32>
+  func.return
+}

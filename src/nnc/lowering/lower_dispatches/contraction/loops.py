@@ -6,6 +6,9 @@ The loops of a contraction kernel around its register tiles.
         tile = simd.contract A[r, :], B[:, q]
         results[r, q] = epilogue(tile)
 
+While one panel is in use, its tiles prefetch the next one, each a share of it: weights
+come from memory in a network, and the first tile of a panel would wait for all of it.
+
 Tasks are the pairs (q, r) in that order, or in the other one where all of B stays in
 the cache. What a tile computes does not depend on how tasks are shared out, nor a row's
 result on the height of the tile that computes it.
@@ -21,6 +24,7 @@ from xdsl.ir import SSAValue
 from nnc.analysis.dispatches import DispatchForm
 from nnc.lowering.lower_dispatches.contraction.space import Axis, Space
 from nnc.lowering.lower_dispatches.contraction.tiles import (
+    Ahead,
     Panel,
     Position,
     Strip,
@@ -30,7 +34,13 @@ from nnc.lowering.lower_dispatches.contraction.tiles import (
 from nnc.lowering.lower_dispatches.index import Index
 from nnc.lowering.lower_dispatches.kernel_builder import KernelBuilder
 from nnc.lowering.tiling import ColumnTiles
-from nnc.symbolic import Dim, dim_product
+from nnc.symbolic import Dim, ceildiv, dim_max, dim_min, dim_product
+
+_LEAST_AHEAD = 2
+"""Elements that a tile prefetches with each step of its own, at least."""
+
+_MOST_AHEAD = 16
+"""The same at most: a line."""
 
 
 class ContractionLoops:
@@ -168,7 +178,8 @@ class ContractionLoops:
         sizes = [*(a.size for a in self._outer_rows), self._tiling.rows.count]
         *outer, tile = self._split(index, sizes)
         outer_rows = zip(self._outer_rows, outer, strict=True)
-        strip = Strip(panel, (*panel.position, *outer_rows))
+        ahead = self._ahead(panel, index)
+        strip = Strip(panel, (*panel.position, *outer_rows), ahead)
         kb, tiles = self._kb, self._tiling.rows
         if not tiles.rest_rows and not tiles.remainders:
             self._whole_tile(strip, tile * tiles.rows, tiles.rows)
@@ -197,6 +208,20 @@ class ContractionLoops:
         else:
             height = kb.select(is_full, tiles.rows, tiles.rest_rows)
         self._emitter.finish_from_scratch(strip, row, height)
+
+    def _ahead(self, panel: Panel, index: Index) -> Ahead | None:
+        """The part of the next panel that row tile `index` of all asks for."""
+        packing = self._space.packing
+        if packing is None or self._panels == 1 or self._tiling.rows_outermost:
+            return None
+        if panel.tiles.columns != packing.panel or self._row_tiles == 1:
+            return None
+        most = max(1, packing.panel // _LEAST_AHEAD)
+        shares = dim_min(dim_max(self._row_tiles, 1), most)
+        stride = dim_min(ceildiv(packing.panel, shares), _MOST_AHEAD)
+        share = self._kb.minimum(index, shares - 1)
+        distance = share * (stride * packing.k) + packing.panel_elements
+        return Ahead(distance, stride)
 
     def _first_row(self, tile: Index) -> Index:
         """The first row of a tile; heights differ by one if both are known."""

@@ -70,11 +70,22 @@ class Panel:
 
 
 @dataclass(frozen=True)
+class Ahead:
+    """What of B a tile asks for, to be in the cache when its panel is reached."""
+
+    distance: Index
+    """Elements from the first one of the tile's own panel to the first one."""
+    stride: Dim
+    """Elements from one product of a result to the next."""
+
+
+@dataclass(frozen=True)
 class Strip:
     """A panel at one position of all axes but the one that is cut into row tiles."""
 
     panel: Panel
     position: Position
+    ahead: Ahead | None = None
 
     @property
     def tiles(self) -> ColumnTiles:
@@ -130,10 +141,10 @@ class TileEmitter:
             extra: Sequence[Reduction], a: Index, b: Index, initial: list[SSAValue]
         ) -> list[SSAValue]:
             if not extra and self._parts.loops:
-                return self._sum_of_parts(strip.panel, a, b, height, initial)
+                return self._sum_of_parts(strip, a, b, height, initial)
             if not extra:
                 size = self._parts.whole
-                return self._contract(strip.panel, a, b, height, initial, size)
+                return self._contract(strip, a, b, height, initial, size)
             if not initial:
                 initial = [zero] * (height * strip.tiles.nv)
             axis, *others = extra
@@ -148,10 +159,10 @@ class TileEmitter:
         return level(self._extra, a, strip.panel.b, [])
 
     def _sum_of_parts(
-        self, panel: Panel, a: Index, b: Index, height: int, initial: list[SSAValue]
+        self, strip: Strip, a: Index, b: Index, height: int, initial: list[SSAValue]
     ) -> list[SSAValue]:
         """The products of all parts, added up in memory."""
-        kb, parts, tiles = self._kb, self._parts, panel.tiles
+        kb, parts, tiles = self._kb, self._parts, strip.tiles
         if self._totals is None:
             self._totals = self._allocate()
         totals = self._totals
@@ -166,21 +177,22 @@ class TileEmitter:
                 a, b = a + i * axis.a, b + i * axis.b
                 if axis is parts.loops[-1] and not parts.is_even:
                     size = kb.minimum(Index.of(parts.whole) - i * size, size)
-            for i, part in enumerate(self._contract(panel, a, b, height, [], size)):
+            for i, part in enumerate(self._contract(strip, a, b, height, [], size)):
                 total = kb.load(totals, i * tiles.width, tiles.width)
                 kb.store(kb.add(simd.AddOp(total, part)), totals, i * tiles.width)
         return [kb.load(totals, i * tiles.width, tiles.width) for i in places]
 
     def _contract(
         self,
-        panel: Panel,
+        strip: Strip,
         a: Index,
         b: Index,
         height: int,
         initial: list[SSAValue],
         size: IndexLike,
     ) -> list[SSAValue]:
-        kb, space, nest, tiles = self._kb, self._space, self._parts.nest, panel.tiles
+        kb, space, nest, panel = self._kb, self._space, self._parts.nest, strip.panel
+        tiles = panel.tiles
         op = simd.ContractOp(
             *kb.address(kb.buffers[space.a.argument].ptr, a),
             *kb.address(kb.buffers[space.b.argument].ptr, b),
@@ -189,6 +201,7 @@ class TileEmitter:
             outer=(kb.value(nest.outer.size), kb.value(nest.outer.a)),
             inner=(kb.value(nest.inner.size), kb.value(nest.inner.a)),
             b_stride=kb.value(nest.k.b),
+            prefetch=self._prefetch(strip, b),
             mr=height,
             nv=tiles.nv,
             width=tiles.width,
@@ -198,6 +211,17 @@ class TileEmitter:
         )
         kb.add(op)
         return list(op.results)
+
+    def _prefetch(self, strip: Strip, b: Index) -> tuple[SSAValue, SSAValue] | None:
+        """What products asks for whose first element of B is at `b`."""
+        kb, ahead = self._kb, strip.ahead
+        if ahead is None:
+            return None
+        # Both streams began with the panel, and have moved on by the same steps.
+        done = b - strip.panel.b
+        steps = kb.floordiv(done, self._parts.nest.k.b)
+        distance = ahead.distance - done + steps * ahead.stride
+        return kb.value(distance), kb.value(ahead.stride)
 
     # -- epilogues ------------------------------------------------------------
 
