@@ -69,3 +69,62 @@ def test_compiling_running_and_dropping_keeps_memory_level() -> None:
     used = [int(line) for line in result.stdout.split()][10:]
     assert len(used) == 50
     assert max(used[-10:]) - min(used[:10]) < MIB
+
+
+SERVICE = """
+import sys, threading, time
+import numpy as np
+import psutil
+import nnc
+from catalogue import NETWORKS
+
+RUNS, THREADS = int(sys.argv[1]), 8
+SIZES = {"ppocr_cls": {}, "silero_vad": {}, "mlp": {}, "minilm_l6": {"S": 16}}
+networks = [(NETWORKS[name], sizes) for name, sizes in SIZES.items()]
+models = [nnc.compile(n.path, num_threads=2) for n, _ in networks]
+feeds = [n.inputs(**sizes) for n, sizes in networks]
+alone = [m.run(None, f) for m, f in zip(models, feeds, strict=True)]
+wrong = []
+
+def work(first, runs):
+    for i in range(first, first + runs):
+        which = i % len(models)
+        found = models[which].run(None, feeds[which])
+        if not all(map(np.array_equal, found, alone[which])):
+            wrong.append((first, i))
+
+def serve(runs):
+    each = runs // THREADS
+    threads = [threading.Thread(target=work, args=(n, each)) for n in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+process = psutil.Process()
+serve(RUNS // 5)
+before = process.memory_info().rss
+serve(RUNS)
+used = process.memory_info().rss - before
+time.sleep(0.2)
+start = time.process_time()
+time.sleep(0.5)
+print(len(wrong), used, time.process_time() - start)
+"""
+
+
+def test_ten_thousand_runs_of_four_models_share_one_pool() -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", SERVICE, "10000"],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+    assert result.returncode == 0, result.stderr
+    wrong, used, idle = result.stdout.split()[-3:]
+    assert int(wrong) == 0
+    assert int(used) < 8 * MIB
+    # Nothing spins once the work is done.
+    assert float(idle) < 0.05
