@@ -58,6 +58,23 @@ class Node:
         self._attributes = attributes
         self._reader = reader
 
+    def derived(
+        self,
+        inputs: Sequence[SSAValue | None] | None = None,
+        version: int | None = None,
+    ) -> Node:
+        """The same node with other inputs, or as one of another opset version."""
+        return Node(
+            self.proto,
+            self.name,
+            self.version if version is None else version,
+            self.inputs if inputs is None else inputs,
+            self.used_outputs,
+            self._attributes,
+            self._reader,
+            self.convert_subgraph,
+        )
+
     # ---- inputs
 
     def input(self, index: int) -> SSAValue:
