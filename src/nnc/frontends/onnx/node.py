@@ -15,6 +15,8 @@ from nnc.frontends.common import (
     InvalidNodeError,
     UnsupportedError,
 )
+from nnc.frontends.loader.limits import Limits
+from nnc.frontends.onnx.sparse import dense
 from nnc.frontends.onnx.tensors import TensorReader
 from nnc.symbolic import Dim
 from nnc.weights import Array
@@ -25,6 +27,7 @@ _KINDS: Final[Mapping[str, int]] = {
     "s": AttributeProto.STRING,
     "t": AttributeProto.TENSOR,
     "g": AttributeProto.GRAPH,
+    "sparse_tensor": AttributeProto.SPARSE_TENSOR,
     "floats": AttributeProto.FLOATS,
     "ints": AttributeProto.INTS,
     "strings": AttributeProto.STRINGS,
@@ -158,6 +161,13 @@ class Node:
         attribute = self._attribute(name, "t", required=True)
         assert attribute is not None
         return self._reader.read(attribute.t, f"attribute '{name}'")
+
+    def attr_sparse_tensor(self, name: str, limits: Limits) -> Array:
+        """A sparse tensor attribute, dense."""
+        attribute = self._attribute(name, "sparse_tensor", required=True)
+        assert attribute is not None
+        what = f"attribute '{name}'"
+        return dense(attribute.sparse_tensor, self._reader, limits, what)
 
     def attr_graph(self, name: str) -> GraphProto:
         """A graph attribute."""

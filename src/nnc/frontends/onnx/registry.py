@@ -54,6 +54,7 @@ GROUPS: Final = (
     "selection",
     "shape",
     "spectral",
+    "support_vectors",
     "training",
     "trees",
 )

@@ -152,6 +152,7 @@ def one_node_model(
     inputs: Sequence[Array | None],
     *,
     domain: str = "com.microsoft",
+    ml_opset: int = 3,
     constants: Sequence[int] = (),
     out: Sequence[Any] = (np.float32,),
     **attributes: Any,
@@ -186,7 +187,7 @@ def one_node_model(
         [numpy_helper.from_array(x, n) for n, x in arrays.items()],
     )
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
-    opsets.append(helper.make_opsetid("ai.onnx.ml", 3))
+    opsets.append(helper.make_opsetid("ai.onnx.ml", ml_opset))
     model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
     return model, feeds
 
