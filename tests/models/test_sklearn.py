@@ -43,6 +43,10 @@ with warnings.catch_warnings():
 
 pytestmark = [pytest.mark.models, pytest.mark.filterwarnings("ignore")]
 
+# The stubs take these for strings.
+LIKELY: Any = {"probability": True, "random_state": 0}
+THREE: Any = {"n_components": 3, "random_state": 0}
+
 LOGISTIC = linear_model.LogisticRegression()
 SHALLOW = tree.DecisionTreeClassifier(max_depth=3, random_state=0)
 RIDGE = linear_model.Ridge()
@@ -67,11 +71,11 @@ CLASSIFIERS: dict[str, Any] = {
     ),
     "svc rbf": svm.SVC(),
     "svc linear": svm.SVC(kernel="linear"),
-    "svc rbf likely": svm.SVC(probability=True, random_state=0),
-    "svc linear likely": svm.SVC(kernel="linear", probability=True, random_state=0),
-    "svc poly likely": svm.SVC(kernel="poly", probability=True, random_state=0),
-    "svc sigmoid likely": svm.SVC(kernel="sigmoid", probability=True, random_state=0),
-    "nu svc": svm.NuSVC(nu=0.3, probability=True, random_state=0),
+    "svc rbf likely": svm.SVC(**LIKELY),
+    "svc linear likely": svm.SVC(kernel="linear", **LIKELY),
+    "svc poly likely": svm.SVC(kernel="poly", **LIKELY),
+    "svc sigmoid likely": svm.SVC(kernel="sigmoid", **LIKELY),
+    "nu svc": svm.NuSVC(nu=0.3, **LIKELY),
     "histogram": ensemble.HistGradientBoostingClassifier(max_iter=20, random_state=0),
     "discriminant": discriminant_analysis.LinearDiscriminantAnalysis(),
     "quadratic": discriminant_analysis.QuadraticDiscriminantAnalysis(),
@@ -161,7 +165,7 @@ TRANSFORMERS: dict[str, Any] = {
     "one bin": preprocessing.KBinsDiscretizer(4, encode="onehot-dense"),
     "singular": decomposition.TruncatedSVD(3),
     "kernel components": decomposition.KernelPCA(3, kernel="rbf"),
-    "projection": random_projection.GaussianRandomProjection(3, random_state=0),
+    "projection": random_projection.GaussianRandomProjection(**THREE),
     "variance": feature_selection.VarianceThreshold(),
     "scaled imputer": pipeline.make_pipeline(
         impute.SimpleImputer(), preprocessing.StandardScaler()

@@ -49,7 +49,9 @@ def _places(
     """Where the values go in the flattened tensor."""
     if sparse.indices.data_type != TensorProto.INT64:
         raise LoadError(f"{what} has indices that are not int64")
-    indices = reader.read(sparse.indices, f"the indices of {what}")
+    indices: NDArray[np.int64] = reader.read(
+        sparse.indices, f"the indices of {what}"
+    ).astype(np.int64, copy=False)
     limit = np.array([math.prod(shape)] if indices.ndim == 1 else shape)
     rows = indices.reshape(count, -1) if indices.size % count == 0 else indices
     if rows.shape != (count, len(limit)) or indices.ndim > 2:
@@ -60,7 +62,8 @@ def _places(
     if (rows < 0).any() or (rows >= limit).any():
         raise LoadError(f"{what} has an index outside of its shape {list(shape)}")
     strides = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
-    places = rows @ np.array([1] if indices.ndim == 1 else strides, np.int64)
+    factors = np.array([1] if indices.ndim == 1 else strides, np.int64)
+    places: NDArray[np.int64] = rows @ factors
     if (np.diff(places) <= 0).any():
         raise LoadError(f"{what} has indices that do not ascend")
     return places

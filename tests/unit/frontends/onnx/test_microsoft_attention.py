@@ -97,6 +97,17 @@ def test_multi_head(kind: str, past: int, with_bias: bool, node_agrees: Any, rng
     )
 
 
+def test_multi_head_scores(node_agrees: Any, rng: Any):
+    inputs: list[Any] = [floats(rng, 2, n, WIDTH) for n in (3, 5, 5)]
+    inputs += [None, key_masks(2, 3, 5)["ends"], floats(rng, 1, HEADS, 3, 5)]
+    node_agrees(
+        *("MultiHeadAttention", inputs),
+        out=[F32, None, None, F32],
+        num_heads=HEADS,
+        **TOLERANCE,
+    )
+
+
 def test_multi_head_causal(node_agrees: Any, rng: Any):
     inputs: list[Any] = [floats(rng, 2, 3, WIDTH) for _ in range(3)]
     inputs += [None] * 3 + [floats(rng, 2, HEADS, 2, DEPTH) for _ in range(2)]

@@ -83,19 +83,17 @@ def _between(b: Builder, mask: SSAValue, batch: Dim, keys: Dim) -> SSAValue:
     )
 
 
-def _attend(
+def _add_masks(
     node: Node,
     b: Builder,
     attention: HeadAttention,
     mask: SSAValue | None,
     added: SSAValue | None,
-) -> SSAValue:
-    """Rows of all heads, after both kinds of mask."""
+) -> None:
     if mask is not None:
         attention.masks.append(key_mask(node, b, mask, attention))
     if added is not None:
         attention.masks.append(added)
-    return join_heads(b, attention.result(b))
 
 
 # ---------------------------------------------------------------- projected inside
@@ -153,8 +151,8 @@ def self_attention(
     present: SSAValue | None = None
     if node.uses_output(1):
         present = b.concat([b.reshape(x, [1, *dims_of(x)]) for x in (k, v)], 0)
-    result = _attend(node, b, attention, mask, added)
-    return [result, present][: len(node.used_outputs)]
+    _add_masks(node, b, attention, mask, added)
+    return [join_heads(b, attention.result(b)), present][: len(node.used_outputs)]
 
 
 def _split_columns(b: Builder, value: SSAValue, sizes: Sequence[Dim]) -> list[SSAValue]:
@@ -200,8 +198,6 @@ def _cross_attention(
     """Attention on the first three inputs; `others` are bias and both masks."""
     if node.attr_int("past_present_share_buffer", 0):
         raise UnsupportedError("the attribute past_present_share_buffer")
-    if node.uses_output(3):
-        raise UnsupportedError("the scores as an output")
     bias, mask, added = others
     q, k, v = _heads_of(node, b, bias)
     if (past[0] is None) != (past[1] is None):
@@ -210,8 +206,14 @@ def _cross_attention(
     attention = HeadAttention(q, k, v, scale_of(node, q))
     if causal:
         attention.causal = 0 if past[0] is None else dims_of(past[0])[2]
-    result = _attend(node, b, attention, mask, added)
-    return [result, k, v][: len(node.used_outputs)]
+    _add_masks(node, b, attention, mask, added)
+    scores: SSAValue | None = None
+    if node.uses_output(3):
+        # The scores are those that softmax gets.
+        result, (_, _, scores, _) = attention.emit_in_steps(b)
+    else:
+        result = attention.result(b)
+    return [join_heads(b, result), k, v, scores][: len(node.used_outputs)]
 
 
 def _heads_of(
