@@ -18,10 +18,12 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Final, cast
 
+from conformance_counts import Counts, counts
 from xdsl.dialects.builtin import (
     AnyFloat,
     ArrayAttr,
@@ -55,7 +57,7 @@ from xdsl.passes import get_pass_option_infos
 from nnc import registry
 from nnc.dialects.nn.base import Elements, NnOp
 from nnc.frontends.onnx import registry as converters
-from nnc.frontends.onnx.standard_functions import ops_with_functions
+from nnc.frontends.onnx.standard_functions import ops_with_functions, standard_ops
 from nnc.pipelines import PIPELINES, PipelineOptions, steps
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -393,38 +395,102 @@ def _reasons(node: ast.AST) -> Iterator[str]:
     )
 
 
-def op_row(domain: str, op_type: str) -> list[str]:
-    """The row of one ONNX op."""
+def op_row(domain: str, op_type: str, cases: Counts) -> list[str]:
+    """The row of one ONNX op with a converter."""
     entries = converters.entries_of(domain, op_type)
     since = ", ".join(str(entry.since) for entry in entries)
     functions = [plain_function(entry.convert) for entry in entries]
     reasons = dict.fromkeys(r for f in functions for r in refusals(f))
-    return [f"`{op_type}`", since, "; ".join(reasons)]
+    counted = cases.text(domain, op_type)
+    return [f"`{op_type}`", since, counted, "; ".join(reasons)]
+
+
+def title_of(domain: str) -> str:
+    """How a domain is called where it must have a name."""
+    return domain or "ai.onnx"
+
+
+def host_ops() -> Mapping[tuple[str, str], Sequence[int]]:
+    """The opset versions of the ops that run on the host, where there are any."""
+    if find_spec("nnc.runtime.host_ops") is None:
+        return {}
+    module = import_module("nnc.runtime.host_ops.registry")
+    return cast("Mapping[tuple[str, str], Sequence[int]]", module.supported_host_ops())
+
+
+def function_lines(cases: Counts) -> list[str]:
+    """The section of the ops that the standard defines by functions."""
+    rows = [
+        [f"`{name}`", title_of(domain), cases.text(domain, name)]
+        for domain, name in ops_with_functions()
+    ]
+    text = "No converter: the function of other ops by which the standard defines them."
+    head = ["## By the standard's functions", "", text, ""]
+    return [*head, *table(("op", "domain", "cases"), rows), ""]
+
+
+def host_lines(cases: Counts) -> list[str]:
+    """The section of the ops that run on the host."""
+    rows = [
+        [
+            f"`{name}`",
+            title_of(domain),
+            ", ".join(map(str, versions)),
+            cases.text(domain, name),
+        ]
+        for (domain, name), versions in sorted(host_ops().items())
+    ]
+    if not rows:
+        return []
+    text = """
+Python code between compiled parts runs these where tensors of strings, sequences,
+optionals or maps are involved, or shapes that nothing tells beforehand.
+"""
+    head = ["## On the host", "", text.strip(), ""]
+    return [*head, *table(("op", "domain", "from opset", "cases"), rows), ""]
+
+
+def missing_lines(cases: Counts) -> list[str]:
+    """The section of the standard's ops that there are not."""
+    supported = converters.supported_ops()
+    known = {*supported, *ops_with_functions(), *host_ops()}
+    rows = [
+        [f"`{name}`", title_of(domain), cases.text(domain, name)]
+        for domain, name in standard_ops()
+        if (domain, name) not in known
+    ]
+    if not rows:
+        return []
+    head = ["## Not supported", "", "What is left of the standard.", ""]
+    return [*head, *table(("op", "domain", "cases"), rows), ""]
 
 
 def ops_page() -> str:
-    """Every ONNX op that there is a converter for."""
-    supported = converters.supported_ops()
+    """Every ONNX op: converted, defined by a function, run on the host, or missing."""
+    supported, cases = converters.supported_ops(), counts()
     body: list[str] = []
     for domain in dict.fromkeys(domain for domain, _ in supported):
         names = [op_type for d, op_type in supported if d == domain]
-        title = domain or "ai.onnx"
-        body += [f"## {title}", "", f"{len(names)} ops.", ""]
-        rows = [op_row(domain, name) for name in names]
-        body += [*table(("op", "from opset", "refused"), rows), ""]
-    body += ["## By the standard's functions", ""]
-    body += [f"- `{d or 'ai.onnx'}`: `{name}`" for d, name in ops_with_functions()]
-    body.append("")
-    introduction = """
+        body += [f"## {title_of(domain)}", "", f"{len(names)} ops.", ""]
+        rows = [op_row(domain, name, cases) for name in names]
+        body += [*table(("op", "from opset", "cases", "refused"), rows), ""]
+    body += [*function_lines(cases), *host_lines(cases), *missing_lines(cases)]
+    introduction = f"""
 The ops that the ONNX frontend converts. A number under *from opset* is a version of the
 op's domain from which a converter holds, up to the next number or the newest version.
+*Cases* counts those of the `onnx` package's backend suite that pass, of all whose model
+holds the op: {cases.cases - cases.failures} of {cases.cases} pass in all.
 *Refused* quotes the reasons for which the converter gives up on a node. In general,
 shapes, axes, pads and the like must be constant or computed from the shapes of inputs,
-not from their data (unless values are given for these inputs: `input_values`), and
-there are no ops on sequences, optionals and strings. A model with ops that are not
-supported is refused with a list of all their nodes. The ops in the last section have no
-converter: the function of other ops by which the standard defines them takes their
-place.
+not from their data (unless values are given for these inputs: `input_values`). A model
+with ops that are not supported is refused with a list of all their nodes.
+
+Ops of `com.microsoft` are compared with ONNX Runtime. Products of quantized matrices
+are exact in integers. Quantized elementwise ops, softmax and pools are dequantized,
+computed in single precision and quantized again, ties to even; a result that lies next
+to a tie may be the neighbouring number in ONNX Runtime, which multiplies some scales
+beforehand. Weights of few bits (`MatMulNBits`, `MatMulBnb4`) must be constant: they are
+dequantized when the model is imported, and take the memory of floats from then on.
 """
     return page("Supported ONNX ops", introduction, body)
 

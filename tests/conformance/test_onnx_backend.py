@@ -15,6 +15,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from cases import Case, cases, expected_failures
+from ops_of_cases import OPS_OF_CASES
+from ops_of_cases import text as ops_of_cases
 
 
 def _parameters() -> list[object]:
@@ -44,3 +46,7 @@ def test_every_expected_failure_is_a_case():
 
 def test_the_suite_is_whole():
     assert len(cases()) >= 2024
+
+
+def test_ops_of_cases_are_up_to_date():
+    assert OPS_OF_CASES.read_text() == ops_of_cases(), "run ops_of_cases.py"

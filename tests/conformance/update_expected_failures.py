@@ -1,5 +1,6 @@
 """
-Write `expected_failures.toml` from what fails now: a group for each reason.
+Write `expected_failures.toml` from what fails now: a group for each reason; and
+`ops_of_cases.txt`, which the support table counts.
 
 `python tests/conformance/update_expected_failures.py`; the reasons are what
 the importer or the comparison says. Look at the difference before it is kept.
@@ -18,6 +19,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from cases import EXPECTED_FAILURES, cases
+from ops_of_cases import OPS_OF_CASES
+from ops_of_cases import text as ops_of_cases
 from rich.progress import track
 
 _HEADER = """\
@@ -57,6 +60,7 @@ def main() -> None:
         for reason, names in sorted(failed.items())
     ]
     EXPECTED_FAILURES.write_text("\n".join([_HEADER, *groups]))
+    OPS_OF_CASES.write_text(ops_of_cases())
     total = len(cases())
     print(f"{total - sum(map(len, failed.values()))} of {total} pass")
 

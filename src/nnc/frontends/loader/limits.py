@@ -25,6 +25,8 @@ class Limits:
     """Elements along one axis."""
     tensor_bytes: int = 2**38
     """Bytes of one tensor of constant shape."""
+    sparse_bytes: int = 2**30
+    """Bytes of a sparse tensor once it is dense: a short file can ask for many."""
     name_bytes: int = 64 * 1024
     """Bytes of one name."""
 
@@ -62,6 +64,21 @@ class Limits:
         if nbytes > self.tensor_bytes:
             raise LimitExceeded(
                 f"{what} takes {nbytes} bytes; at most {self.tensor_bytes} are allowed"
+            )
+
+    def check_sparse(self, dims: Sequence[int], item_bytes: int, what: str) -> None:
+        """
+        Refuse sparse tensors that would be too large when they are dense.
+
+        Raises:
+            LimitExceeded: a bound is exceeded.
+        """
+        self.check_dims(dims, item_bytes, what)
+        nbytes = math.prod(dims) * item_bytes
+        if nbytes > self.sparse_bytes:
+            raise LimitExceeded(
+                f"{what} is sparse and takes {nbytes} bytes when it is dense; at most "
+                f"{self.sparse_bytes} are allowed"
             )
 
 

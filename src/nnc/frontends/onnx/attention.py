@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from xdsl.ir import Attribute, SSAValue
+from xdsl.ir import SSAValue
 
 from nnc.dialects import nn
 from nnc.dialects.nn import elementwise as ew
@@ -20,14 +20,14 @@ from nnc.dialects.nn.types import (
 )
 from nnc.frontends.common import Builder, InvalidNodeError, UnsupportedError
 from nnc.frontends.onnx.node import Node
-from nnc.frontends.onnx.registry import MICROSOFT, Converted, converter
+from nnc.frontends.onnx.registry import Converted, converter
 from nnc.symbolic import Dim, DimLike
 
 _OUTPUT_MODES = 4
 
 
 @dataclass
-class _Attention:
+class HeadAttention:
     """Operands `[batch, heads, length, depth]` and what happens to the scores."""
 
     query: SSAValue
@@ -37,6 +37,14 @@ class _Attention:
     masks: list[SSAValue] = field(default_factory=list[SSAValue])
     causal: DimLike | None = None
     softcap: float = 0.0
+    sink: SSAValue | None = None
+    """`[batch, heads, 1, 1]`: the score of a key whose value is zero."""
+
+    def result(self, b: Builder) -> SSAValue:
+        """What attention gives, by the op for it where nothing bends the scores."""
+        if self.softcap or self.sink is not None:
+            return self.emit_in_steps(b)[0]
+        return self.emit(b)
 
     def emit(self, b: Builder) -> SSAValue:
         """The result, where nobody reads the scores and nothing bends them."""
@@ -80,11 +88,19 @@ class _Attention:
                 masked = b.select(mask, masked, -math.inf)
             else:
                 masked = b.add(masked, mask)
-        weights = b.emit(nn.SoftmaxOp(masked))
+        weights = self._weights(b, masked)
         largest = b.reduce(masked, "max", [3])
         empty = b.compare(largest, -math.inf, "eq")
         weights = b.select(empty, 0.0, weights)
         return b.matmul(weights, value), [product, capped, masked, weights]
+
+    def _weights(self, b: Builder, scores: SSAValue) -> SSAValue:
+        if self.sink is None:
+            return b.emit(nn.SoftmaxOp(scores))
+        *outer, count = dims_of(scores)
+        sink = b.broadcast_to(self.sink, [*outer, 1])
+        weights = b.emit(nn.SoftmaxOp(b.concat([scores, sink], 3)))
+        return b.slice(weights, [0], [count], [3], [1])
 
     def _all_masks(self, b: Builder) -> list[SSAValue]:
         if self.causal is None:
@@ -150,7 +166,8 @@ def join_heads(b: Builder, value: SSAValue) -> SSAValue:
     return b.reshape(joined, [batch, length, heads * depth])
 
 
-def _with_past(b: Builder, past: SSAValue | None, value: SSAValue) -> SSAValue:
+def with_past(b: Builder, past: SSAValue | None, value: SSAValue) -> SSAValue:
+    """Keys or values `[batch, heads, length, depth]` behind those of earlier calls."""
     return value if past is None else b.concat([past, value], 2)
 
 
@@ -181,14 +198,14 @@ def _attention(node: Node, b: Builder) -> Converted:
     past_key, past_value = node.optional_input(4), node.optional_input(5)
     if (past_key is None) != (past_value is None):
         raise InvalidNodeError("a past key without a past value, or the reverse")
-    k, v = _with_past(b, past_key, k), _with_past(b, past_value, v)
+    k, v = with_past(b, past_key, k), with_past(b, past_value, v)
     v = b.with_dim(v, 2, dims_of(k)[2])
     batch = dims_of(q)[0]
     k, v = (b.with_dim(x, 0, batch) for x in (k, v))
     depth = dims_of(q)[3].as_int()
     if depth is None:
         raise UnsupportedError("heads of a depth that is not known")
-    attention = _Attention(q, k, v, node.attr_float("scale", depth**-0.5))
+    attention = HeadAttention(q, k, v, node.attr_float("scale", depth**-0.5))
     attention.softcap = node.attr_float("softcap", 0.0)
     if (mask := node.optional_input(3)) is not None:
         attention.masks.append(_padded_mask(b, mask, dims_of(k)[2]))
@@ -208,7 +225,7 @@ def _attention(node: Node, b: Builder) -> Converted:
 
 
 def _limit_keys(
-    node: Node, b: Builder, attention: _Attention, past: SSAValue | None
+    node: Node, b: Builder, attention: HeadAttention, past: SSAValue | None
 ) -> None:
     """What causality, windows and the count of valid keys hide."""
     dims = attention.score_dims
@@ -261,146 +278,55 @@ def _rotated(
     return turned if rest is None else b.concat([turned, rest], 3)
 
 
-def _rotary_embedding(
+def rotate_heads(
+    b: Builder,
+    x: SSAValue,
+    positions: SSAValue | None,
+    tables: tuple[SSAValue, SSAValue],
+    width: int | None,
+    is_interleaved: bool,
+) -> SSAValue:
+    """
+    Heads `[batch, heads, length, depth]` with rotary position embedding.
+
+    `tables` are cosines and sines, `[count, width / 2]` that `positions`
+    `[batch, length]` index, or those of each position already. A `width` of None or 0
+    is the whole depth.
+
+    Raises:
+        UnsupportedError: the width is not known, or odd.
+    """
+    batch, _, length, depth = dims_of(x)
+    width = width or depth.as_int()
+    if width is None or width % 2:
+        raise UnsupportedError(f"turning {depth} columns")
+    factors: list[SSAValue] = []
+    for table in tables:
+        if positions is not None:
+            table = b.emit(nn.GatherOp(table, positions, 0))
+        table = b.broadcast_to(table, [batch, length, width // 2])
+        factors.append(b.reshape(table, [batch, 1, length, width // 2]))
+    return _rotated(b, x, factors[0], factors[1], width, is_interleaved)
+
+
+def rotary_embedding(
     node: Node,
     b: Builder,
     positions: SSAValue | None,
-    cosine: SSAValue,
-    sine: SSAValue,
-) -> Converted:
+    tables: tuple[SSAValue, SSAValue],
+) -> SSAValue:
+    """The first input of a node with the rotary embedding that attributes describe."""
     x = node.input(0)
     is_flat = rank_of(x) == 3
     if is_flat:
         x = split_heads(b, x, node.attr_int("num_heads"))
-    batch, _, length, depth = dims_of(x)
-    width = node.attr_int("rotary_embedding_dim", 0) or depth.as_int()
-    if width is None or width % 2:
-        raise UnsupportedError(f"turning {depth} columns")
-    tables: list[SSAValue] = []
-    for table in (cosine, sine):
-        if positions is not None:
-            table = b.emit(nn.GatherOp(table, positions, 0))
-        table = b.broadcast_to(table, [batch, length, width // 2])
-        tables.append(b.reshape(table, [batch, 1, length, width // 2]))
+    width = node.attr_int("rotary_embedding_dim", 0)
     is_interleaved = bool(node.attr_int("interleaved", 0))
-    result = _rotated(b, x, tables[0], tables[1], width, is_interleaved)
+    result = rotate_heads(b, x, positions, tables, width, is_interleaved)
     return join_heads(b, result) if is_flat else result
 
 
 @converter("RotaryEmbedding", since=23)
-def _rotary_embedding_23(node: Node, b: Builder) -> Converted:
-    return _rotary_embedding(
-        node, b, node.optional_input(3), node.input(1), node.input(2)
-    )
-
-
-@converter("RotaryEmbedding", domain=MICROSOFT)
-def _microsoft_rotary_embedding(node: Node, b: Builder) -> Converted:
-    for name in ("is_packed_batching", "scale"):
-        if node.has_attr(name) and node.attr_int(name, 0) not in (0, 1):
-            raise UnsupportedError(f"the attribute {name}")
-    positions = node.input(1)
-    x = node.input(0)
-    length = dims_of(x)[-2] if rank_of(x) == 4 else dims_of(x)[1]
-    if rank_of(positions) == 1:
-        if dims_of(positions) != (Dim.of(1),):
-            raise UnsupportedError("positions of rank 1 that are not one offset")
-        steps = b.reshape(b.iota([length], 0, I64), [1, length])
-        positions = b.add(b.cast(positions, I64), steps)
-    return _rotary_embedding(node, b, positions, node.input(2), node.input(3))
-
-
-@converter("MultiHeadAttention", domain=MICROSOFT)
-def _multi_head_attention(node: Node, b: Builder) -> Converted:
-    query, key, value = (node.optional_input(i) for i in range(3))
-    if query is None or key is None or value is None or rank_of(query) != 3:
-        raise UnsupportedError("packed queries, keys and values")
-    heads = node.attr_int("num_heads")
-    bias = node.optional_input(3)
-    if bias is not None:
-        query, key, value = _biased(b, bias, query, key, value)
-    q = split_heads(b, query, heads)
-    k, v = (split_heads(b, x, heads) if rank_of(x) == 3 else x for x in (key, value))
-    past_key, past_value = node.optional_input(6), node.optional_input(7)
-    if node.optional_input(8) is not None or node.optional_input(9) is not None:
-        raise UnsupportedError("a cache that is shared between past and present")
-    k, v = _with_past(b, past_key, k), _with_past(b, past_value, v)
-    attention = _Attention(q, k, v, _scale(node, q))
-    if (padding := node.optional_input(4)) is not None:
-        attention.masks.append(_padding_mask(node, b, padding, element_type_of(q)))
-    if (added := node.optional_input(5)) is not None:
-        attention.masks.append(added)
-    if node.attr_int("unidirectional", 0):
-        attention.causal = 0 if past_key is None else dims_of(past_key)[2]
-    if node.uses_output(3):
-        raise UnsupportedError("the scores as an output")
-    result = join_heads(b, attention.emit(b))
-    return [result, k, v][: len(node.used_outputs)]
-
-
-def _scale(node: Node, query: SSAValue) -> float:
-    depth = dims_of(query)[3].as_int()
-    if depth is None:
-        raise UnsupportedError("heads of a depth that is not known")
-    return node.attr_float("scale", 0.0) or depth**-0.5
-
-
-def _biased(
-    b: Builder, bias: SSAValue, query: SSAValue, key: SSAValue, value: SSAValue
-) -> tuple[SSAValue, SSAValue, SSAValue]:
-    """Queries, keys and values plus their parts of one bias."""
-    if rank_of(key) != 3 or rank_of(value) != 3:
-        raise UnsupportedError("a bias of keys that are split into heads")
-    results: list[SSAValue] = []
-    start = Dim.of(0)
-    for operand in (query, key, value):
-        width = dims_of(operand)[2]
-        part = b.emit(nn.SliceOp(bias, [start], [width], [1]))
-        results.append(b.add(operand, part))
-        start = start + width
-    return results[0], results[1], results[2]
-
-
-def _padding_mask(
-    node: Node, b: Builder, mask: SSAValue, element_type: Attribute
-) -> SSAValue:
-    """`[batch, keys]`, 1 for the keys to see, as what is added to the scores."""
-    if rank_of(mask) != 2:
-        raise UnsupportedError(f"a padding mask of rank {rank_of(mask)}")
-    batch, keys = dims_of(mask)
-    low = b.scalar(node.attr_float("mask_filter_value", -10000.0), element_type)
-    added = b.select(b.compare(mask, 0, "ne"), b.scalar(0.0, element_type), low)
-    return b.reshape(added, [batch, 1, 1, keys])
-
-
-@converter("Attention", domain=MICROSOFT)
-def _microsoft_attention(node: Node, b: Builder) -> Converted:
-    """Attention that holds the projections of queries, keys and values."""
-    x, weights = node.input(0), node.input(1)
-    if any(node.optional_input(i) is not None for i in (4, 6)):
-        raise UnsupportedError("a cache of keys and values")
-    if node.attr_int("do_rotary", 0):
-        raise UnsupportedError("rotary embedding inside of attention")
-    total = dims_of(weights)[1]
-    sizes = [Dim.of(s) for s in node.attr_ints("qkv_hidden_sizes", [])]
-    sizes = sizes or [total // 3] * 3
-    projected = b.matmul(x, weights)
-    if (bias := node.optional_input(2)) is not None:
-        projected = b.add(projected, bias)
-    parts: list[SSAValue] = []
-    start = Dim.of(0)
-    for size in sizes:
-        part = b.slice(projected, [start], [start + size], [2], [1])
-        parts.append(split_heads(b, part, node.attr_int("num_heads")))
-        start = start + size
-    q, k, v = parts
-    attention = _Attention(q, k, v, _scale(node, q))
-    if (padding := node.optional_input(3)) is not None:
-        attention.masks.append(_padding_mask(node, b, padding, element_type_of(q)))
-    if (added := node.optional_input(5)) is not None:
-        attention.masks.append(added)
-    if node.attr_int("unidirectional", 0):
-        attention.causal = 0
-    if node.uses_output(1):
-        raise UnsupportedError("a cache of keys and values")
-    return [join_heads(b, attention.emit(b)), None][: len(node.used_outputs)]
+def _rotary_embedding(node: Node, b: Builder) -> Converted:
+    tables = (node.input(1), node.input(2))
+    return rotary_embedding(node, b, node.optional_input(3), tables)

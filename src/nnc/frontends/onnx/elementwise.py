@@ -20,7 +20,7 @@ from nnc.dialects.nn.types import (
 )
 from nnc.frontends.common import Builder, InvalidNodeError, Operand, UnsupportedError
 from nnc.frontends.onnx.node import Node
-from nnc.frontends.onnx.registry import MICROSOFT, converter
+from nnc.frontends.onnx.registry import converter
 from nnc.frontends.onnx.tensors import dtype_of
 
 # ---------------------------------------------------------------- one op for one op
@@ -381,16 +381,17 @@ def _mish(node: Node, b: Builder) -> SSAValue:
 
 @converter("Swish", since=24)
 def _swish(node: Node, b: Builder) -> SSAValue:
-    return _gated(b, node.input(0), node.attr_float("alpha", 1.0))
+    return gated(b, node.input(0), node.attr_float("alpha", 1.0))
 
 
 @converter("SwiGLU", since=28)
 def _swiglu(node: Node, b: Builder) -> SSAValue:
-    gate = _gated(b, node.input(0), node.attr_float("alpha", 1.0))
+    gate = gated(b, node.input(0), node.attr_float("alpha", 1.0))
     return b.mul(gate, node.input(1))
 
 
-def _gated(b: Builder, x: SSAValue, alpha: float) -> SSAValue:
+def gated(b: Builder, x: SSAValue, alpha: float) -> SSAValue:
+    """`x * sigmoid(alpha * x)`."""
     scaled = x if alpha == 1.0 else b.mul(x, alpha)
     return b.mul(x, b.unary(ew.SigmoidOp, scaled))
 
@@ -411,30 +412,6 @@ def gelu(b: Builder, x: SSAValue, approximate: str = "none") -> SSAValue:
 @converter("Gelu", since=20)
 def _gelu(node: Node, b: Builder) -> SSAValue:
     return gelu(b, node.input(0), node.attr_string("approximate", "none"))
-
-
-# ---------------------------------------------------------------- com.microsoft
-
-
-@converter("Gelu", domain=MICROSOFT)
-def _microsoft_gelu(node: Node, b: Builder) -> SSAValue:
-    return gelu(b, node.input(0))
-
-
-@converter("BiasGelu", domain=MICROSOFT)
-def _bias_gelu(node: Node, b: Builder) -> SSAValue:
-    return gelu(b, b.add(node.input(0), node.input(1)))
-
-
-@converter("FastGelu", domain=MICROSOFT)
-def _fast_gelu(node: Node, b: Builder) -> SSAValue:
-    x, bias = node.input(0), node.optional_input(1)
-    return gelu(b, x if bias is None else b.add(x, bias), "tanh")
-
-
-@converter("QuickGelu", domain=MICROSOFT)
-def _quick_gelu(node: Node, b: Builder) -> SSAValue:
-    return _gated(b, node.input(0), node.attr_float("alpha", 1.702))
 
 
 def as_float(b: Builder, value: SSAValue) -> SSAValue:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from heapq import heapify, heappop, heappush
 
 from onnx import AttributeProto, GraphProto, NodeProto
@@ -27,12 +27,17 @@ def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
 
 
 def ordered_nodes(
-    nodes: Sequence[NodeProto], defined: set[str], graph_name: str
+    nodes: Sequence[NodeProto],
+    defined: set[str],
+    outer: Collection[str],
+    graph_name: str,
 ) -> list[NodeProto]:
     """
     The nodes so that each comes after those whose outputs it reads.
 
-    `defined` are the names that exist before the first node; it gains all outputs.
+    `defined` are the names that the graph has before the first node; it gains all
+    outputs. A name in `outer`, of the graphs around, may be defined anew: then it means
+    the inner value in all of this graph.
 
     Raises:
         ModelError: there is a cycle, a name that nothing defines, or one defined twice.
@@ -51,9 +56,9 @@ def ordered_nodes(
     in_order = True
     for index, (node, names) in enumerate(zip(nodes, reads, strict=True)):
         for name in names:
-            if name in defined:
-                continue
             producer = producers.get(name)
+            if producer is None and (name in defined or name in outer):
+                continue
             if producer is None:
                 raise ModelError(
                     f"node '{node_name(node)}' reads '{name}', which nothing defines"
@@ -74,19 +79,16 @@ def _names_read(node: NodeProto) -> list[str]:
 
 def outer_names(graph: GraphProto) -> set[str]:
     """The names that a subgraph reads from the graphs around it."""
-    used: set[str] = set()
-    own: set[str] = set()
-    pending = [graph]
-    # Inner names are unique in a model, so that one set for all levels is enough.
-    while pending:
-        current = pending.pop()
-        own.update(i.name for i in current.input)
-        own.update(i.name for i in current.initializer)
-        used.update(o.name for o in current.output)
-        for node in current.node:
-            own.update(node.output)
-            used.update(node.input)
-            pending.extend(subgraphs(node))
+    own = {i.name for i in graph.input}
+    own.update(i.name for i in graph.initializer)
+    own.update(i.values.name for i in graph.sparse_initializer)
+    used = {o.name for o in graph.output}
+    for node in graph.node:
+        own.update(node.output)
+        used.update(node.input)
+        if node.attribute:
+            for inner in subgraphs(node):
+                used.update(outer_names(inner))
     return used - own - {""}
 
 

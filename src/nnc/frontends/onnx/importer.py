@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from onnx import (
     AttributeProto,
@@ -12,6 +12,7 @@ from onnx import (
     GraphProto,
     ModelProto,
     NodeProto,
+    SparseTensorProto,
     TensorProto,
 )
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp, StringAttr
@@ -62,6 +63,7 @@ from nnc.frontends.onnx.registry import (
     find_converter,
     normalized_domain,
 )
+from nnc.frontends.onnx.sparse import dense
 from nnc.frontends.onnx.standard_functions import (
     has_standard_function,
     standard_function,
@@ -71,6 +73,7 @@ from nnc.weights import Array
 ENTRY: Final = "main"
 
 Attributes = Mapping[str, AttributeProto]
+Initializer: TypeAlias = TensorProto | SparseTensorProto
 
 
 class _Missing:
@@ -101,13 +104,17 @@ class _Scope:
         self.prefix = prefix
         """What the names of its nodes begin with."""
         self.values: dict[str, SSAValue | _Missing | None] = {}
-        self.initializers: dict[str, tuple[TensorProto, Array | None]] = {}
+        self.initializers: dict[str, tuple[Initializer, Array | None]] = {}
         """Tensors not yet read, some with their raw data beside them."""
 
-    def names(self) -> set[str]:
-        """All names that are defined here and around."""
+    def own_names(self) -> set[str]:
+        """The names that are defined here."""
+        return {*self.values, *self.initializers}
+
+    def outer_names(self) -> set[str]:
+        """All names that are defined around."""
         names: set[str] = set()
-        scope: _Scope | None = self
+        scope = self.parent
         while scope is not None:
             names.update(scope.values, scope.initializers)
             scope = scope.parent
@@ -227,12 +234,11 @@ class _Importer:
             if tensor.name in scope.initializers:
                 raise ModelError(f"two initializers are called '{tensor.name}'")
             scope.initializers[tensor.name] = tensor, payloads.get(position)
-        if graph.sparse_initializer:
-            name = graph.sparse_initializer[0].values.name
-            reason = "sparse tensors are not supported"
-            self.unsupported.append(UnsupportedNode(name, "initializer", reason))
-            for sparse in graph.sparse_initializer:
-                scope.values[sparse.values.name] = _MISSING
+        for sparse in graph.sparse_initializer:
+            name = sparse.values.name
+            if name in scope.initializers:
+                raise ModelError(f"two initializers are called '{name}'")
+            scope.initializers[name] = sparse, None
 
     def _convert_body(
         self,
@@ -242,8 +248,9 @@ class _Importer:
         name: str,
     ) -> list[SSAValue]:
         """Convert nodes in order; the values of `outputs`, what can be told of them."""
-        defined = scope.names()
-        ordered = ordered_nodes(nodes, defined, name)
+        defined, outer = scope.own_names(), scope.outer_names()
+        ordered = ordered_nodes(nodes, defined, outer, name)
+        defined |= outer
         for output in outputs:
             if output not in defined:
                 raise ModelError(
@@ -328,11 +335,15 @@ class _Importer:
         raise ModelError(f"'{name}' is read before it is defined")
 
     def _initializer(
-        self, name: str, tensor: TensorProto, payload: Array | None
+        self, name: str, tensor: Initializer, payload: Array | None
     ) -> SSAValue | _Missing:
         what = f"initializer '{name}'"
+        reader = self.model.reader
         try:
-            array = self.model.reader.read(tensor, what, payload)
+            if isinstance(tensor, SparseTensorProto):
+                array = dense(tensor, reader, self.limits, what)
+            else:
+                array = reader.read(tensor, what, payload)
         except UnsupportedError as error:
             self.unsupported.append(UnsupportedNode(name, "initializer", str(error)))
             return _MISSING

@@ -5,9 +5,9 @@ from __future__ import annotations
 from xdsl.ir import SSAValue
 
 from nnc.dialects.nn.types import dims_of, element_type_of, is_float, rank_of
-from nnc.frontends.common import Builder, InvalidNodeError, UnsupportedError
+from nnc.frontends.common import Builder, InvalidNodeError
 from nnc.frontends.onnx.node import Node
-from nnc.frontends.onnx.registry import MICROSOFT, Converted, converter
+from nnc.frontends.onnx.registry import Converted, converter
 
 
 def matmul(b: Builder, lhs: SSAValue, rhs: SSAValue) -> SSAValue:
@@ -33,14 +33,16 @@ def _matmul(node: Node, b: Builder) -> Converted:
     return matmul(b, node.input(0), node.input(1))
 
 
-def _swap_last(b: Builder, value: SSAValue) -> SSAValue:
+def swap_last(b: Builder, value: SSAValue) -> SSAValue:
+    """The matrices of `value` transposed; vectors stay."""
     axes = list(range(rank_of(value)))
     if len(axes) < 2:
         return value
     return b.transpose(value, [*axes[:-2], axes[-1], axes[-2]])
 
 
-def _scaled(b: Builder, value: SSAValue, factor: float) -> SSAValue:
+def scaled(b: Builder, value: SSAValue, factor: float) -> SSAValue:
+    """`value * factor`."""
     return value if factor == 1.0 else b.mul(value, factor)
 
 
@@ -52,27 +54,14 @@ def _gemm(node: Node, b: Builder) -> Converted:
     if rank_of(lhs) != 2 or rank_of(rhs) != 2:
         raise InvalidNodeError(f"inputs must be matrices: {lhs.type}, {rhs.type}")
     if node.attr_int("transA", 0):
-        lhs = _swap_last(b, lhs)
+        lhs = swap_last(b, lhs)
     if node.attr_int("transB", 0):
-        rhs = _swap_last(b, rhs)
+        rhs = swap_last(b, rhs)
     alpha, beta = node.attr_float("alpha", 1.0), node.attr_float("beta", 1.0)
     integer = not is_float(element_type_of(lhs))
-    result = _scaled(b, b.matmul(lhs, rhs), int(alpha) if integer else alpha)
+    result = scaled(b, b.matmul(lhs, rhs), int(alpha) if integer else alpha)
     if bias is None or beta == 0:
         return result
     dims = dims_of(result)
-    bias = _scaled(b, bias, int(beta) if integer else beta)
+    bias = scaled(b, bias, int(beta) if integer else beta)
     return b.add(result, b.broadcast_to(bias, dims))
-
-
-@converter("FusedMatMul", domain=MICROSOFT)
-def _fused_matmul(node: Node, b: Builder) -> Converted:
-    lhs, rhs = node.input(0), node.input(1)
-    for name in ("transBatchA", "transBatchB"):
-        if node.attr_int(name, 0):
-            raise UnsupportedError(name)
-    if node.attr_int("transA", 0):
-        lhs = _swap_last(b, lhs)
-    if node.attr_int("transB", 0):
-        rhs = _swap_last(b, rhs)
-    return _scaled(b, matmul(b, lhs, rhs), node.attr_float("alpha", 1.0))

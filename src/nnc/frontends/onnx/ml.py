@@ -181,9 +181,22 @@ def _default(node: Node, values: Array) -> float:
 # ---------------------------------------------------------------- linear models
 
 
+POST_TRANSFORMS: Final = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")
+"""In the order in which newer ops number them."""
+
+
 def post_transformed(node: Node, b: Builder, scores: SSAValue) -> SSAValue:
     """Scores `[N, classes]` after the node's `post_transform`."""
-    name = node.attr_string("post_transform", "NONE")
+    return transformed(b, scores, node.attr_string("post_transform", "NONE"))
+
+
+def transformed(b: Builder, scores: SSAValue, name: str) -> SSAValue:
+    """
+    Scores `[N, classes]` after the transformation of that name.
+
+    Raises:
+        InvalidNodeError: there is no such transformation.
+    """
     if name == "NONE":
         return scores
     if name == "LOGISTIC":
@@ -196,7 +209,23 @@ def post_transformed(node: Node, b: Builder, scores: SSAValue) -> SSAValue:
         is_zero = b.compare(b.unary(ew.AbsOp, scores), 1e-7, "le")
         weights = b.select(is_zero, b.mul(scores, exponents), exponents)
         return b.div(weights, b.reduce(weights, "sum", [1]))
-    raise UnsupportedError(f"post_transform '{name[:40]}'")
+    if name == "PROBIT":
+        return _probit(b, scores)
+    raise InvalidNodeError(f"there is no post_transform '{name[:40]}'")
+
+
+def _probit(b: Builder, x: SSAValue) -> SSAValue:
+    """
+    The inverse of the normal distribution, NaN outside of [0, 1].
+
+    By Winitzki's formula for the inverse of erf, which other engines have here too.
+    """
+    x = b.sub(b.mul(x, 2.0), 1.0)
+    log = b.unary(ew.LogOp, b.mul(b.sub(b.full(1, x), x), b.add(x, 1.0)))
+    half = b.add(b.mul(log, 0.5), 2 / (np.pi * 0.147))
+    root = b.unary(ew.SqrtOp, b.sub(b.mul(half, half), b.mul(log, 1 / 0.147)))
+    size = b.mul(b.unary(ew.SqrtOp, b.sub(root, half)), np.sqrt(2))
+    return b.select(b.compare(x, 0, "lt"), b.unary(ew.NegOp, size), size)
 
 
 def labels_of(node: Node, b: Builder, scores: SSAValue, attribute: str) -> SSAValue:
@@ -253,44 +282,3 @@ def _scores(node: Node, b: Builder, x: SSAValue, rows: int) -> SSAValue:
     scores = b.matmul(x, floats(b, matrix, x))
     intercepts = node.attr_floats("intercepts", [])
     return b.add(scores, floats(b, intercepts, x)) if intercepts else scores
-
-
-# ---------------------------------------------------------------- support vectors
-
-
-@converter("SVMRegressor", domain=ML)
-def _svm_regressor(node: Node, b: Builder) -> Converted:
-    x = b.cast(as_rows(b, node.input(0)), F32)
-    supports = node.attr_int("n_supports", 0)
-    coefficients = np.array(node.attr_floats("coefficients"))
-    if supports:
-        vectors = np.array(node.attr_floats("support_vectors")).reshape(supports, -1)
-        x = _kernel(node, b, x, vectors)
-    x = b.with_dim(x, 1, len(coefficients))
-    score = b.matmul(x, floats(b, coefficients[:, None], x))
-    score = b.add(score, node.attr_floats("rho")[0])
-    if node.attr_int("one_class", 0):
-        score = b.select(b.compare(score, 0, "gt"), b.full(1, score), -1)
-    return post_transformed(node, b, score)
-
-
-def _kernel(node: Node, b: Builder, x: SSAValue, vectors: Array) -> SSAValue:
-    """The kernel of each row of `x` with each support vector."""
-    kind = node.attr_string("kernel_type", "LINEAR")
-    gamma, offset, degree = [*node.attr_floats("kernel_params", []), 0.0, 0.0, 0.0][:3]
-    x = b.with_dim(x, 1, vectors.shape[1])
-    if kind == "RBF":
-        shape = [dims_of(x)[0], 1, vectors.shape[1]]
-        difference = b.sub(b.reshape(x, shape), floats(b, vectors, x))
-        square = b.reduce(b.mul(difference, difference), "sum", [2])
-        square = b.reshape(square, [dims_of(x)[0], len(vectors)])
-        return b.unary(ew.ExpOp, b.mul(square, -gamma))
-    product = b.matmul(x, floats(b, vectors.T, x))
-    if kind == "LINEAR":
-        return product
-    product = b.add(b.mul(product, gamma), offset)
-    if kind == "POLY":
-        return b.binary(ew.PowOp, product, float(int(degree)))
-    if kind == "SIGMOID":
-        return b.unary(ew.TanhOp, product)
-    raise InvalidNodeError(f"there is no kernel '{kind[:40]}'")

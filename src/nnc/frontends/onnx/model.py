@@ -229,7 +229,7 @@ def check_graph_names(graph: GraphProto, limits: Limits) -> None:
         limits.check_name(value.name, "an input or output")
         for dim in value.type.tensor_type.shape.dim:
             limits.check_name(dim.dim_param, f"a dimension of '{value.name[:40]}'")
-    for tensor in graph.initializer:
+    for tensor in (*graph.initializer, *(s.values for s in graph.sparse_initializer)):
         limits.check_name(tensor.name, "an initializer")
 
 

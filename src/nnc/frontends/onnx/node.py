@@ -15,6 +15,8 @@ from nnc.frontends.common import (
     InvalidNodeError,
     UnsupportedError,
 )
+from nnc.frontends.loader.limits import Limits
+from nnc.frontends.onnx.sparse import dense
 from nnc.frontends.onnx.tensors import TensorReader
 from nnc.symbolic import Dim
 from nnc.weights import Array
@@ -25,6 +27,7 @@ _KINDS: Final[Mapping[str, int]] = {
     "s": AttributeProto.STRING,
     "t": AttributeProto.TENSOR,
     "g": AttributeProto.GRAPH,
+    "sparse_tensor": AttributeProto.SPARSE_TENSOR,
     "floats": AttributeProto.FLOATS,
     "ints": AttributeProto.INTS,
     "strings": AttributeProto.STRINGS,
@@ -57,6 +60,23 @@ class Node:
         """Converts a graph attribute in place; its outputs."""
         self._attributes = attributes
         self._reader = reader
+
+    def derived(
+        self,
+        inputs: Sequence[SSAValue | None] | None = None,
+        version: int | None = None,
+    ) -> Node:
+        """The same node with other inputs, or as one of another opset version."""
+        return Node(
+            self.proto,
+            self.name,
+            self.version if version is None else version,
+            self.inputs if inputs is None else inputs,
+            self.used_outputs,
+            self._attributes,
+            self._reader,
+            self.convert_subgraph,
+        )
 
     # ---- inputs
 
@@ -141,6 +161,13 @@ class Node:
         attribute = self._attribute(name, "t", required=True)
         assert attribute is not None
         return self._reader.read(attribute.t, f"attribute '{name}'")
+
+    def attr_sparse_tensor(self, name: str, limits: Limits) -> Array:
+        """A sparse tensor attribute, dense."""
+        attribute = self._attribute(name, "sparse_tensor", required=True)
+        assert attribute is not None
+        what = f"attribute '{name}'"
+        return dense(attribute.sparse_tensor, self._reader, limits, what)
 
     def attr_graph(self, name: str) -> GraphProto:
         """A graph attribute."""

@@ -19,7 +19,7 @@ from nnc.dialects.nn.types import (
 from nnc.frontends.common import Builder, InvalidNodeError, UnsupportedError
 from nnc.frontends.onnx.conv import channel_vector
 from nnc.frontends.onnx.node import Node, normalized_axes
-from nnc.frontends.onnx.registry import MICROSOFT, Converted, converter
+from nnc.frontends.onnx.registry import Converted, converter
 from nnc.symbolic import dim_product
 
 
@@ -44,7 +44,7 @@ def _batch_normalization(node: Node, b: Builder) -> Converted:
     return [b.emit(nn.BatchNormOp(x, scale, bias, mean, variance, 1, epsilon))]
 
 
-def _standardized(
+def standardized(
     b: Builder, x: SSAValue, axes: Sequence[int], epsilon: float
 ) -> tuple[SSAValue, SSAValue, SSAValue]:
     """`x` with mean 0 and variance 1 over axes; the mean and 1 / deviation."""
@@ -61,7 +61,7 @@ def _instance_normalization(node: Node, b: Builder) -> Converted:
     if rank < 3:
         raise InvalidNodeError(f"the input has rank {rank}, without spatial axes")
     axes = list(range(2, rank))
-    result, _, _ = _standardized(b, x, axes, node.attr_float("epsilon", 1e-5))
+    result, _, _ = standardized(b, x, axes, node.attr_float("epsilon", 1e-5))
     scaled = b.mul(result, channel_vector(b, node.input(1), rank))
     return b.add(scaled, channel_vector(b, node.input(2), rank))
 
@@ -80,7 +80,7 @@ def _group_normalization(node: Node, b: Builder) -> Converted:
     type_ = element_type_of(x)
     grouped = b.reshape(x, [batch, groups, (channels // groups) * dim_product(spatial)])
     grouped = b.cast(grouped, F32) if wide and type_ in (F16, BF16) else grouped
-    result, _, _ = _standardized(b, grouped, [2], node.attr_float("epsilon", 1e-5))
+    result, _, _ = standardized(b, grouped, [2], node.attr_float("epsilon", 1e-5))
     result = b.cast(result, type_)
     if node.version < 21:
         # One scale and bias a group; later versions have one a channel.
@@ -104,7 +104,7 @@ def _layer_normalization(node: Node, b: Builder, default_epsilon: float) -> Conv
         return [b.emit(nn.LayerNormOp(x, scale, bias, axis, epsilon)), None, None]
     axes = list(range(axis, rank_of(x)))
     wide = b.cast(x, F32) if node.attr_int("stash_type", 1) == 1 else x
-    result, mean, inverse = _standardized(b, wide, axes, epsilon)
+    result, mean, inverse = standardized(b, wide, axes, epsilon)
     result = b.mul(b.cast(result, type_), scale)
     return [result if bias is None else b.add(result, bias), mean, inverse]
 
@@ -115,9 +115,10 @@ def _convert_layer_normalization(node: Node, b: Builder) -> Converted:
     return _layer_normalization(node, b, 1e-5)
 
 
-def _root_mean_square(
+def root_mean_square(
     b: Builder, x: SSAValue, axes: list[int], epsilon: float
 ) -> SSAValue:
+    """The root of the mean square over axes, and of `epsilon`."""
     mean = b.reduce(b.mul(x, x), "mean", axes)
     return b.unary(ew.SqrtOp, b.add(mean, epsilon))
 
@@ -129,22 +130,9 @@ def _rms_normalization(node: Node, b: Builder) -> Converted:
     axes = list(range(node.attr_axis(-1, rank_of(x)), rank_of(x)))
     type_ = element_type_of(x)
     wide = b.cast(x, F32) if node.attr_int("stash_type", 1) == 1 else x
-    size = _root_mean_square(b, wide, axes, node.attr_float("epsilon", 1e-5))
+    size = root_mean_square(b, wide, axes, node.attr_float("epsilon", 1e-5))
     result = b.cast(b.div(wide, size), type_)
     return [b.mul(result, scale)]
-
-
-@converter("SkipLayerNormalization", domain=MICROSOFT)
-def _skip_layer_normalization(node: Node, b: Builder) -> Converted:
-    total = b.add(node.input(0), node.input(1))
-    extra = node.optional_input(4)
-    total = total if extra is None else b.add(total, extra)
-    if any(node.uses_output(i) for i in (1, 2)):
-        raise UnsupportedError("outputs 'mean' and 'inv_std_var'")
-    epsilon = node.attr_float("epsilon", 1e-12)
-    bias = node.optional_input(3)
-    result = b.emit(nn.LayerNormOp(total, node.input(2), bias, -1, epsilon))
-    return [result, None, None, total]
 
 
 @converter("MeanVarianceNormalization", since=9)

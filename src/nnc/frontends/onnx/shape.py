@@ -37,6 +37,8 @@ def _constant(node: Node, b: Builder) -> Converted:
             return b.constant(np.array(node.attr_int(kind), np.int64), name)
         case "value_ints":
             return b.constant(np.array(node.attr_ints(kind), np.int64), name)
+        case "sparse_value":
+            return b.constant(node.attr_sparse_tensor(kind, b.limits), name)
         case _:
             raise UnsupportedError(f"a constant given by '{kind}'")
 

@@ -34,7 +34,7 @@ def _waves(
     )
 
 
-def _transform(
+def fourier_transform(
     b: Builder, x: SSAValue, size: Dim, count: DimLike, inverse: bool
 ) -> SSAValue:
     """
@@ -86,14 +86,14 @@ def _dft(node: Node, b: Builder, axis: int) -> Converted:
     if length is not None:
         (wanted,) = known_dims(b, b.reshape(length, [1]), "the length")
         if inverse and onesided:
-            x = _both_sides(b, x, wanted)
+            x = both_sides(b, x, wanted)
         x = _of_length(b, x, wanted)
         size = wanted
     elif inverse and onesided:
         size = (size - 1) * 2
-        x = _of_length(b, _both_sides(b, x, size), size)
+        x = _of_length(b, both_sides(b, x, size), size)
     count = size // 2 + 1 if onesided and not inverse else size
-    result = _transform(b, x, size, count, inverse)
+    result = fourier_transform(b, x, size, count, inverse)
     if inverse and onesided:
         result = b.slice(result, [0], [1], [rank - 1], [1])
     back = list(range(len(order)))
@@ -101,7 +101,7 @@ def _dft(node: Node, b: Builder, axis: int) -> Converted:
     return b.transpose(result, [*back, rank - 1])
 
 
-def _both_sides(b: Builder, x: SSAValue, size: Dim) -> SSAValue:
+def both_sides(b: Builder, x: SSAValue, size: Dim) -> SSAValue:
     """The whole spectrum of a real signal from its first `size / 2 + 1` elements."""
     axis = rank_of(x) - 2
     x = _of_length(b, x, size // 2 + 1)
@@ -153,4 +153,4 @@ def _stft(node: Node, b: Builder) -> Converted:
         x = b.mul(x, b.reshape(b.with_dim(window, 0, size), [size, 1]))
     assert dims_of(x) == (batch, frames, size, parts)
     onesided = bool(node.attr_int("onesided", 1))
-    return _transform(b, x, size, size // 2 + 1 if onesided else size, False)
+    return fourier_transform(b, x, size, size // 2 + 1 if onesided else size, False)

@@ -82,6 +82,13 @@ def ops_with_functions() -> list[tuple[str, str]]:
     )
 
 
+def standard_ops() -> list[tuple[str, str]]:
+    """All ops of the standard that are not deprecated, by domain and name."""
+    # The stubs of onnx leave out what schemas tell.
+    schemas: list[Any] = defs.get_all_schemas()
+    return sorted({(s.domain, s.name) for s in schemas if not s.deprecated})
+
+
 def _with_attributes(
     node: NodeProto, attributes: Mapping[str, AttributeProto]
 ) -> NodeProto:

@@ -19,16 +19,18 @@ from xdsl.ir import Block, Region, SSAValue
 from nnc.dialects import nn
 from nnc.dialects.nn import elementwise as ew
 from nnc.dialects.nn.control import COUNT, LoopOp
-from nnc.dialects.nn.types import F32, dims_of, element_type_of
+from nnc.dialects.nn.types import F32, F64, I32, dims_of, element_type_of
 from nnc.frontends.common import Builder, InvalidNodeError, UnsupportedError
 from nnc.frontends.onnx.ml import (
     ML,
+    POST_TRANSFORMS,
     as_float,
     as_rows,
     floats,
     labels_of,
     post_transformed,
     require_number_labels,
+    transformed,
 )
 from nnc.frontends.onnx.node import Node
 from nnc.frontends.onnx.registry import Converted, converter
@@ -44,7 +46,9 @@ _MODES: Final[Mapping[str, ew.Predicate]] = {
     "BRANCH_EQ": "eq",
     "BRANCH_NEQ": "ne",
 }
-_MODE_NUMBERS: Final = tuple(_MODES)
+_MEMBER: Final = "BRANCH_MEMBER"
+"""Tests for membership in a set."""
+_MODE_NUMBERS: Final = (*_MODES, _MEMBER)
 """In the order in which `TreeEnsemble` numbers them."""
 
 
@@ -63,6 +67,8 @@ class _Forest:
     roots: NDArray[np.int64]
     weights: NDArray[np.float64]
     """`[nodes, targets]`; NaN where a leaf has none for a target."""
+    members: NDArray[np.float64] | None = None
+    """`[nodes, values]`: what nodes of `_MEMBER` look for; NaN where there is less."""
 
     def depth(self) -> int:
         """The steps from a root to the furthest leaf."""
@@ -108,7 +114,10 @@ def _step(b: Builder, forest: _Forest, x: SSAValue, at: SSAValue) -> SSAValue:
     modes = sorted({m for m, i in zip(forest.modes, inner, strict=True) if i})
     taken: SSAValue | None = None
     for mode in modes:
-        fits = b.compare(value, threshold, _MODES[mode])
+        if mode == _MEMBER:
+            fits = _is_member(b, forest, value, at)
+        else:
+            fits = b.compare(value, threshold, _MODES[mode])
         if taken is None:
             taken = fits
             continue
@@ -121,13 +130,23 @@ def _step(b: Builder, forest: _Forest, x: SSAValue, at: SSAValue) -> SSAValue:
     return b.select(taken, here(forest.on_true), here(forest.on_false))
 
 
+def _is_member(b: Builder, forest: _Forest, value: SSAValue, at: SSAValue) -> SSAValue:
+    assert forest.members is not None
+    members = b.emit(nn.GatherOp(floats(b, forest.members, value), at, 0))
+    rows, trees, _ = dims_of(members)
+    equal = b.compare(b.reshape(value, [rows, trees, 1]), members, "eq")
+    found = b.reduce(b.cast(equal, I32), "max", [2], False)
+    return b.compare(found, 0, "ne")
+
+
 def _aggregated(
     b: Builder, forest: _Forest, x: SSAValue, at: SSAValue, function: str
 ) -> SSAValue:
     """The weights of the leaves of each row over all trees: `[N, targets]`."""
     absent = {"MIN": np.inf, "MAX": -np.inf}.get(function, 0.0)
     weights = np.where(np.isnan(forest.weights), absent, forest.weights)
-    found = b.emit(nn.GatherOp(floats(b, weights, x), at, 0))
+    # The sum of many weights of single precision is exact in double: ties stay ties.
+    found = b.cast(b.emit(nn.GatherOp(floats(b, weights, x), at, 0)), F64)
     rows, targets = dims_of(x)[0], forest.weights.shape[1]
     if function in ("MIN", "MAX"):
         result = b.reduce(found, "min" if function == "MIN" else "max", [1])
@@ -137,7 +156,7 @@ def _aggregated(
         raise InvalidNodeError(f"there is no aggregate_function '{function[:40]}'")
     if function == "AVERAGE":
         result = b.div(result, len(forest.roots))
-    return b.reshape(result, [rows, targets])
+    return b.reshape(b.cast(result, element_type_of(x)), [rows, targets])
 
 
 # ---------------------------------------------------------------- reading attributes
@@ -263,15 +282,17 @@ def _tree_ensemble(node: Node, b: Builder) -> Converted:
     x = node.input(0)
     x = as_float(b, as_rows(b, x))
     forest = _split_forest(node)
-    functions = ("AVERAGE", "SUM", "MIN", "MAX")
-    function = functions[node.attr_int("aggregate_function", 1)]
-    scores = _aggregated(b, forest, x, _leaves(b, forest, x), function)
-    if node.attr_int("post_transform", 0) == 1:
-        scores = b.emit(nn.SoftmaxOp(scores, 1))
-    elif node.attr_int("post_transform", 0) == 2:
-        scores = b.unary(ew.SigmoidOp, scores)
-    elif node.attr_int("post_transform", 0):
-        raise UnsupportedError("this post_transform")
+    functions, number = (
+        ("AVERAGE", "SUM", "MIN", "MAX"),
+        node.attr_int("aggregate_function", 1),
+    )
+    if not 0 <= number < len(functions):
+        raise InvalidNodeError(f"aggregate_function is {number}")
+    scores = _aggregated(b, forest, x, _leaves(b, forest, x), functions[number])
+    transform = node.attr_int("post_transform", 0)
+    if not 0 <= transform < len(POST_TRANSFORMS):
+        raise InvalidNodeError(f"post_transform is {transform}")
+    scores = transformed(b, scores, POST_TRANSFORMS[transform])
     return b.cast(scores, element_type_of(node.input(0)))
 
 
@@ -279,7 +300,7 @@ def _split_forest(node: Node) -> _Forest:
     """The trees of `TreeEnsemble`: leaves are apart, and come after the nodes."""
     numbers = [int(m) for m in np.ravel(node.attr_tensor("nodes_modes"))]
     if any(not 0 <= m < len(_MODE_NUMBERS) for m in numbers):
-        raise UnsupportedError("nodes that test for membership in a set")
+        raise InvalidNodeError("a node has a mode that there is not")
     count = len(numbers)
     leaf_targets = np.array(node.attr_ints("leaf_targetids"), np.int64)
     leaf_weights = np.asarray(node.attr_tensor("leaf_weights"), np.float64)
@@ -313,4 +334,25 @@ def _split_forest(node: Node) -> _Forest:
         missing=np.concatenate([missing, zeros]).astype(np.bool_),
         roots=roots,
         weights=weights,
+        members=_members(node, numbers, leaves),
     )
+
+
+def _members(
+    node: Node, modes: Sequence[int], leaves: int
+) -> NDArray[np.float64] | None:
+    """The sets of the nodes that look for membership, in the order of these nodes."""
+    places = [i for i, m in enumerate(modes) if _MODE_NUMBERS[m] == _MEMBER]
+    if not places:
+        return None
+    values = np.asarray(node.attr_tensor("membership_values"), np.float64).ravel()
+    ends = np.flatnonzero(np.isnan(values))
+    sets = [s[~np.isnan(s)] for s in np.split(values, ends)]
+    if not len(sets[-1]):
+        del sets[-1]
+    if len(sets) != len(places):
+        raise InvalidNodeError(f"{len(sets)} sets for {len(places)} nodes")
+    table = np.full((len(modes) + leaves, max(map(len, sets))), np.nan)
+    for place, members in zip(places, sets, strict=True):
+        table[place, : len(members)] = members
+    return table

@@ -1,0 +1,1 @@
+"""Converters of the ops of ONNX Runtime, domain com.microsoft."""
