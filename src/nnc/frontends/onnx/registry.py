@@ -34,6 +34,7 @@ GROUPS: Final = (
     "movement",
     "norm",
     "pool",
+    "quantize",
     "quantized",
     "recurrent",
     "reduce",
