@@ -21,6 +21,7 @@ from nnc.dialects.nn import elementwise as ew
 from nnc.dialects.nn import movement
 from nnc.dialects.nn.base import ints
 from nnc.dialects.nn.types import (
+    STORED_ONLY,
     bit_width,
     element_type_of,
     is_bool,
@@ -318,6 +319,8 @@ def _clamp(op: Operation, operands: list[Elements]) -> Elements:
 def _cast(op: Operation, operands: list[Elements]) -> Elements:
     assert isinstance(op, ew.CastOp)
     source, target = element_type_of(op.operand), element_type_of(op.result)
+    if target in STORED_ONLY:
+        raise UnknownError
 
     def cast(element: Dim | Ratio) -> Dim | Ratio:
         if is_float(target):

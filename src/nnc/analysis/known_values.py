@@ -31,7 +31,12 @@ from nnc.analysis.known_value_rules import (
 from nnc.analysis.ratio import Ratio
 from nnc.dialects.nn import structure
 from nnc.dialects.nn.constants import constant_value
-from nnc.dialects.nn.types import element_type_of, is_float, static_shape
+from nnc.dialects.nn.types import (
+    STORED_ONLY,
+    element_type_of,
+    is_float,
+    static_shape,
+)
 from nnc.symbolic import Dim
 from nnc.weights import WeightStore
 
@@ -111,7 +116,7 @@ class KnownValues:
 
     def _constant(self, value: SSAValue) -> Elements | None:
         array = constant_value(value, self._weights)
-        if array is None:
+        if array is None or element_type_of(value) in STORED_ONLY:
             return None
         if not is_float(element_type_of(value)):
             return element_array([Dim.of(int(v)) for v in array.flat], array.shape)

@@ -430,11 +430,19 @@ class Builder:
         condition, on_true, on_false = self.broadcast(condition, on_true, on_false)
         return self.emit(ew.SelectOp(condition, on_true, on_false))
 
-    def cast(self, value: SSAValue, element_type: Attribute) -> SSAValue:
+    def cast(
+        self,
+        value: SSAValue,
+        element_type: Attribute,
+        *,
+        saturate: bool = True,
+        round_mode: str = "up",
+    ) -> SSAValue:
         """`value` with another element type; itself if it has that already."""
         if element_type_of(value) == element_type:
             return value
-        return self.emit(ew.CastOp(value, element_type))
+        op = ew.CastOp(value, element_type, saturate=saturate, round_mode=round_mode)
+        return self.emit(op)
 
     def reduce(
         self,

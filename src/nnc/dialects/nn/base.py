@@ -37,6 +37,7 @@ from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
 from nnc.dialects.nn.types import (
+    STORED_ONLY,
     NnTensorType,
     dims_of,
     element_type_of,
@@ -123,6 +124,7 @@ class Elements(Enum):
     LOGICAL = "booleans or integers"
     FLOAT = "floats"
     NUMBER = "integers or floats"
+    COMPUTED = "booleans, integers or floats"
 
 
 _ACCEPTS: dict[Elements, Callable[[Attribute], bool]] = {
@@ -131,7 +133,8 @@ _ACCEPTS: dict[Elements, Callable[[Attribute], bool]] = {
     Elements.INTEGER: is_integer,
     Elements.LOGICAL: lambda type_: is_bool(type_) or is_integer(type_),
     Elements.FLOAT: is_float,
-    Elements.NUMBER: lambda type_: not is_bool(type_),
+    Elements.NUMBER: lambda type_: is_integer(type_) or is_float(type_),
+    Elements.COMPUTED: lambda type_: type_ not in STORED_ONLY,
 }
 
 

@@ -17,8 +17,17 @@ from xdsl.ir import SSAValue
 from nnc.dialects.nn.dtypes import element_type_for, numpy_dtype
 from nnc.dialects.nn.literals import DenseAttr
 from nnc.dialects.nn.structure import MAX_INLINE_ELEMENTS, ConstantOp, DimsOp, WeightOp
-from nnc.dialects.nn.types import is_bool, tensor_type
+from nnc.dialects.nn.types import (
+    F4E2M1FN,
+    F6E2M3FN,
+    F6E3M2FN,
+    SMALL_INTEGERS,
+    is_bool,
+    tensor_type,
+)
 from nnc.weights import Array, WeightStore
+
+_PARTS_OF_BYTES = frozenset((F4E2M1FN, F6E2M3FN, F6E3M2FN))
 
 
 def dense_attribute(array: Array) -> DenseAttr:
@@ -29,6 +38,11 @@ def dense_attribute(array: Array) -> DenseAttr:
     if is_bool(element_type):
         # xDSL packs a true i1 as -1, so that equal constants are equal attributes.
         array = -array.astype(np.int8)
+    elif element_type in SMALL_INTEGERS:
+        # The bits above are not looked at, and may be anything.
+        array = array.astype(np.int8)
+    elif element_type in _PARTS_OF_BYTES:
+        array = array.astype(np.float32).astype(array.dtype)
     data = BytesAttr(_little_endian(array).tobytes())
     return DenseIntOrFPElementsAttr(cast("TensorType[AnyDenseElement]", type_), data)
 
@@ -40,6 +54,8 @@ def dense_array(attribute: DenseAttr) -> Array:
     data = attribute.data.data
     if is_bool(element_type):
         array = np.frombuffer(data, np.int8) != 0
+    elif element_type in SMALL_INTEGERS:
+        array = np.frombuffer(data, np.int8).astype(dtype)
     else:
         array = _little_endian(np.frombuffer(data, dtype))
     array = array.reshape(attribute.get_shape())

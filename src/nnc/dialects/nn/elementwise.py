@@ -20,17 +20,28 @@ from nnc.dialects.nn.base import (
     BinaryOp,
     Elements,
     NnOp,
+    PropertyValue,
     UnaryOp,
     require_same_dims,
     require_same_element_type,
 )
 from nnc.dialects.nn.types import (
     BOOL,
+    COMPLEX,
+    F8E4M3FN,
+    F8E4M3FNUZ,
+    F8E5M2,
+    F8E5M2FNUZ,
+    F8E8M0FNU,
     NnTensorType,
     dims_of,
     element_type_of,
     is_bool,
     tensor_type,
+)
+
+_MAY_OVERFLOW: frozenset[Attribute] = frozenset(
+    (F8E4M3FN, F8E4M3FNUZ, F8E5M2, F8E5M2FNUZ, F8E8M0FNU)
 )
 
 
@@ -414,6 +425,7 @@ class CompareOp(NnOp):
     """Booleans: whether `lhs predicate rhs`; with NaN only `ne` holds."""
 
     name = "nn.compare"
+    ELEMENTS: ClassVar = Elements.COMPUTED
 
     lhs = operand_def(TensorType)
     rhs = operand_def(TensorType)
@@ -508,6 +520,12 @@ class SelectOp(NnOp):
         return [tensor_type(element_type_of(self.on_true), dims_of(self.on_true))]
 
 
+ROUND_MODES = ("up", "down", "nearest")
+"""How a cast to `f8E8M0FNU`, whose numbers are the powers of two, may round."""
+
+RoundMode = Literal["up", "down", "nearest"]
+
+
 @irdl_op_definition
 class CastOp(NnOp):
     """
@@ -515,21 +533,75 @@ class CastOp(NnOp):
 
     Float to integer truncates, saturates, and turns NaN into 0; integers wrap when
     narrowed; to boolean is `x != 0`. Differs from C, where out of range is undefined.
+
+    To an integer of less than 8 bits is to an i32 first (a wider integer stays), which
+    then wraps. To a float of 8 bits or less rounds to nearest even; what is out of
+    range becomes the largest number, or with `saturate = false` an infinity or, where
+    the type has none, NaN. Types of less than 8 bits always saturate, and NaN, which
+    they lack, becomes -0.
+
+    To `f8E8M0FNU` is the magnitude of an f32, rounded to a power of two as `round_mode`
+    says: `up` away from zero, `down`, or `nearest` with halves away from zero.
+    Zero and less than the least number become the least one, or NaN with
+    `saturate = false`. Complex numbers cannot be cast.
+
+    Example: `nn.cast %x {saturate = false} : (tensor<4xf32>) -> tensor<4xf8E5M2>`.
     """
 
     name = "nn.cast"
 
     operand = operand_def(TensorType)
+    saturate = opt_prop_def(BoolAttr)
+    round_mode = opt_prop_def(StringAttr)
     result = result_def(TensorType)
 
-    def __init__(self, operand: SSAValue | Operation, element_type: Attribute) -> None:
+    def __init__(
+        self,
+        operand: SSAValue | Operation,
+        element_type: Attribute,
+        *,
+        saturate: bool = True,
+        round_mode: RoundMode | str = "up",
+    ) -> None:
+        """`saturate` and `round_mode` are dropped where they make no difference."""
         operand = SSAValue.get(operand)
+        properties: dict[str, PropertyValue] = {}
+        if not saturate and element_type in _MAY_OVERFLOW:
+            properties["saturate"] = False
+        if round_mode != "up" and element_type == F8E8M0FNU:
+            properties["round_mode"] = round_mode
         super().__init__(
-            [operand], result_types=[tensor_type(element_type, dims_of(operand))]
+            [operand],
+            properties,
+            result_types=[tensor_type(element_type, dims_of(operand))],
         )
 
+    @property
+    def saturates(self) -> bool:
+        """Whether what is out of the range of a float of 8 bits becomes its largest."""
+        return self.saturate is None or bool(self.saturate.value.data)
+
+    @property
+    def rounding(self) -> str:
+        """One of `ROUND_MODES`."""
+        return "up" if self.round_mode is None else self.round_mode.data
+
     def inferred_types(self) -> Sequence[NnTensorType]:
-        return [tensor_type(element_type_of(self.result), dims_of(self.operand))]
+        source, target = element_type_of(self.operand), element_type_of(self.result)
+        if source != target and {source, target} & COMPLEX:
+            raise VerifyException(f"{self.name}: {source} cannot be cast to {target}")
+        if self.saturate is not None and target not in _MAY_OVERFLOW:
+            raise VerifyException(f"{self.name}: 'saturate' means nothing to {target}")
+        if self.round_mode is not None and target != F8E8M0FNU:
+            raise VerifyException(
+                f"{self.name}: 'round_mode' means nothing to {target}"
+            )
+        if self.rounding not in ROUND_MODES:
+            raise VerifyException(
+                f"{self.name}: round_mode '{self.rounding}' is none of "
+                f"{', '.join(ROUND_MODES)}"
+            )
+        return [tensor_type(target, dims_of(self.operand))]
 
 
 UNARY_OPS: tuple[type[UnaryOp], ...] = (

@@ -20,6 +20,7 @@ from xdsl.dialects.builtin import (
 )
 
 from nnc.dialects.nn.dtypes import numpy_dtype
+from nnc.dialects.nn.types import COMPLEX, SMALL_FLOATS
 
 DenseAttr: TypeAlias = DenseIntOrFPElementsAttr[AnyDenseElement]
 
@@ -33,17 +34,23 @@ def dense_text(attribute: DenseAttr) -> str:
         is_bool = element_type.width.data == 1
         values = attribute.get_values()
         words = [str(bool(v)).lower() if is_bool else str(v) for v in values]
+    elif element_type in COMPLEX:
+        return _bytes_text(data)
     else:
         array = np.frombuffer(data, numpy_dtype(element_type).newbyteorder("<"))
-        if isinstance(element_type, BFloat16Type):
+        if isinstance(element_type, BFloat16Type) or element_type in SMALL_FLOATS:
             # numpy knows the shortest decimals of its own types only.
             array = array.astype(np.float32)
         words = [_float_text(v) for v in array]
         if None in words:
-            return f'dense<"0x{data.hex().upper()}">'
+            return _bytes_text(data)
     if len(set(words)) == 1:
         return f"dense<{words[0]}>"
     return f"dense<{_nested([str(w) for w in words], attribute.get_shape())}>"
+
+
+def _bytes_text(data: bytes) -> str:
+    return f'dense<"0x{data.hex().upper()}">'
 
 
 def _float_text(value: Any) -> str | None:

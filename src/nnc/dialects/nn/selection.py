@@ -22,7 +22,6 @@ from nnc.dialects.nn.types import (
     ShapeAttr,
     dims_of,
     element_type_of,
-    is_bool,
     tensor_type,
 )
 from nnc.symbolic import Dim, DimLike
@@ -79,8 +78,8 @@ class ScatterOp(NnOp):
             raise VerifyException(
                 f"{self.name}: unknown combination '{self.combination.data}'"
             )
-        if self.combination.data != "none" and is_bool(element_type):
-            raise VerifyException(f"{self.name}: booleans cannot be combined")
+        if self.combination.data != "none":
+            require_elements(self, Elements.NUMBER, self.operand, "combined tensor")
         return [tensor_type(element_type, dims)]
 
 

@@ -16,6 +16,15 @@ from xdsl.dialects.builtin import (
     DYNAMIC_INDEX,
     ArrayAttr,
     BFloat16Type,
+    ComplexType,
+    Float4E2M1FNType,
+    Float6E2M3FNType,
+    Float6E3M2FNType,
+    Float8E4M3FNType,
+    Float8E4M3FNUZType,
+    Float8E5M2FNUZType,
+    Float8E5M2Type,
+    Float8E8M0FNUType,
     Float16Type,
     Float32Type,
     Float64Type,
@@ -38,6 +47,37 @@ BOOL = IntegerType(1)
 F16, F32, F64, BF16 = Float16Type(), Float32Type(), Float64Type(), BFloat16Type()
 I8, I16, I32, I64 = (IntegerType(w) for w in (8, 16, 32, 64))
 U8, U16, U32, U64 = (IntegerType(w, Signedness.UNSIGNED) for w in (8, 16, 32, 64))
+
+F8E4M3FN, F8E4M3FNUZ = Float8E4M3FNType(), Float8E4M3FNUZType()
+F8E5M2, F8E5M2FNUZ = Float8E5M2Type(), Float8E5M2FNUZType()
+F8E8M0FNU = Float8E8M0FNUType()
+F6E2M3FN, F6E3M2FN = Float6E2M3FNType(), Float6E3M2FNType()
+F4E2M1FN = Float4E2M1FNType()
+I2, I4 = IntegerType(2), IntegerType(4)
+U2, U4 = (IntegerType(w, Signedness.UNSIGNED) for w in (2, 4))
+C64, C128 = ComplexType(F32), ComplexType(F64)
+
+SMALL_FLOATS: frozenset[Attribute] = frozenset(
+    (
+        F8E4M3FN,
+        F8E4M3FNUZ,
+        F8E5M2,
+        F8E5M2FNUZ,
+        F8E8M0FNU,
+        F6E2M3FN,
+        F6E3M2FN,
+        F4E2M1FN,
+    )
+)
+"""Floats of a byte or less; one takes a byte in memory, the number in its low bits."""
+
+SMALL_INTEGERS: frozenset[Attribute] = frozenset((I2, I4, U2, U4))
+"""Integers of less than a byte; one takes a byte in memory."""
+
+COMPLEX: frozenset[Attribute] = frozenset((C64, C128))
+
+STORED_ONLY: frozenset[Attribute] = SMALL_FLOATS | SMALL_INTEGERS | COMPLEX
+"""Element types that are moved and, but for complex numbers, cast; nothing else."""
 
 # Dims are asked for all the time: attributes remember them in their `__dict__`, as a
 # cached_property would, which xDSL's attribute definitions do not allow.
@@ -235,7 +275,7 @@ def verify_tensor_type(type_: NnTensorType) -> None:
 
 
 def is_float(type_: Attribute) -> bool:
-    """Whether `type_` is a floating-point element type."""
+    """Whether `type_` is a floating-point element type that ops compute with."""
     return isinstance(type_, Float16Type | Float32Type | Float64Type | BFloat16Type)
 
 
@@ -245,8 +285,8 @@ def is_bool(type_: Attribute) -> bool:
 
 
 def is_integer(type_: Attribute) -> bool:
-    """Whether `type_` is an integer element type (bool is not)."""
-    return isinstance(type_, IntegerType) and type_ != BOOL
+    """Whether `type_` is an integer type that ops compute with (bool is not)."""
+    return isinstance(type_, IntegerType) and cast("IntegerType", type_).width.data >= 8
 
 
 def is_unsigned(type_: Attribute) -> bool:
@@ -255,9 +295,13 @@ def is_unsigned(type_: Attribute) -> bool:
 
 
 def bit_width(type_: Attribute) -> int:
-    """Bits that one element takes in memory; bool takes a byte."""
+    """Bits that one element takes in memory: no less than a byte."""
     if isinstance(type_, IntegerType):
         return max(8, cast("IntegerType", type_).width.data)
+    if isinstance(type_, ComplexType):
+        return 2 * bit_width(cast("ComplexType", type_).element_type)
     if isinstance(type_, Float64Type):
         return 64
-    return 32 if isinstance(type_, Float32Type) else 16
+    if isinstance(type_, Float32Type):
+        return 32
+    return 8 if type_ in SMALL_FLOATS else 16

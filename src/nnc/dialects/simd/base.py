@@ -25,6 +25,7 @@ from nnc.dialects.simd.types import (
     FLOAT_DATA_CONSTR,
     element_type_of,
     is_element_type,
+    is_stored_only,
     is_vector,
     width_of,
 )
@@ -51,6 +52,8 @@ class WidthOp(IRDLOperation, ABC):
     """Operand indices that hold a pointer, index or scalar at every width."""
     SCALAR_RESULTS: ClassVar[bool] = False
     """Whether the results are scalars at every width."""
+    MOVES: ClassVar[bool] = False
+    """Whether lanes may be of types that are not computed with."""
 
     @property
     def lanes(self) -> int:
@@ -76,6 +79,8 @@ class WidthOp(IRDLOperation, ABC):
             raise VerifyException(
                 f"{self.name}: width {width} needs {wanted}, got {type}"
             )
+        if self.MOVES and is_stored_only(type):
+            return
         if not is_element_type(element_type_of(type)):
             raise VerifyException(
                 f"{self.name}: {element_type_of(type)} cannot be a lane; use a float "

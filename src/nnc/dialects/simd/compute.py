@@ -11,17 +11,22 @@ from typing import ClassVar
 
 from xdsl.dialects.builtin import (
     AnyFloat,
+    BoolAttr,
+    ComplexType,
     FloatAttr,
     IntegerAttr,
     IntegerType,
+    StringAttr,
     i64,
 )
 from xdsl.ir import Attribute, SSAValue
 from xdsl.irdl import (
     AttrConstraint,
+    ParsePropInAttrDict,
     VarConstraint,
     irdl_op_definition,
     operand_def,
+    opt_prop_def,
     prop_def,
     result_def,
     traits_def,
@@ -46,9 +51,11 @@ from nnc.dialects.simd.types import (
     FLOAT_DATA_CONSTR,
     INT_DATA_CONSTR,
     MASK_CONSTR,
+    bits_of,
     data_type,
     element_type_of,
     is_integer,
+    is_stored_only,
     is_vector,
     mask_type,
     width_of,
@@ -508,6 +515,7 @@ class SelectOp(WidthOp):
     """`a` where the condition lane is on, else `b`."""
 
     name = "simd.select"
+    MOVES: ClassVar[bool] = True
 
     T: ClassVar[AttrConstraint] = VarConstraint("T", DATA_CONSTR)
 
@@ -540,12 +548,17 @@ class CastOp(WidthOp):
 
     Narrower integers wrap; float to integer truncates, saturates and maps NaN to 0;
     to boolean is `x != 0`; floats round to nearest even. `index` counts as a signed
-    64-bit integer.
+    64-bit integer. Floats of 8 bits or less and integers of less than 8 convert as by
+    `nn.cast`, with the same properties.
     """
 
     name = "simd.cast"
+    irdl_options = (ParsePropInAttrDict(),)
+    MOVES: ClassVar[bool] = True
 
     value = operand_def(CAST_CONSTR)
+    saturate = opt_prop_def(BoolAttr)
+    round_mode = opt_prop_def(StringAttr)
     result = result_def(CAST_CONSTR)
 
     traits = traits_def(Pure())
@@ -554,19 +567,41 @@ class CastOp(WidthOp):
         "$value " + WIDTH + " attr-dict `:` type($value) `->` type($result)"
     )
 
-    def __init__(self, value: Value, element_type: Attribute) -> None:
+    def __init__(
+        self,
+        value: Value,
+        element_type: Attribute,
+        saturate: BoolAttr | None = None,
+        round_mode: StringAttr | None = None,
+    ) -> None:
         value = SSAValue.get(value)
         width = width_of(value.type)
         super().__init__(
             operands=(value,),
             result_types=(data_type(element_type_of(element_type), width),),
-            properties={"width": width_attr(width)},
+            properties={
+                "width": width_attr(width),
+                "saturate": saturate,
+                "round_mode": round_mode,
+            },
         )
+
+    @property
+    def saturates(self) -> bool:
+        """Whether what is out of the range of a float of 8 bits becomes its largest."""
+        return self.saturate is None or bool(self.saturate.value.data)
+
+    @property
+    def rounding(self) -> str:
+        """How a cast to powers of two rounds: `up`, `down` or `nearest`."""
+        return "up" if self.round_mode is None else self.round_mode.data
 
     def _verify_lanes(self, type: Attribute, width: int) -> None:
         if width == 1 and type.name == "index":
             return
         super()._verify_lanes(type, width)
+        if isinstance(element_type_of(type), ComplexType):
+            raise VerifyException(f"{self.name}: complex numbers cannot be cast")
 
 
 @irdl_op_definition
@@ -574,6 +609,7 @@ class BitcastOp(WidthOp):
     """Read the bits of each lane as another type of equal size."""
 
     name = "simd.bitcast"
+    MOVES: ClassVar[bool] = True
 
     value = operand_def(DATA_CONSTR)
     result = result_def(DATA_CONSTR)
@@ -605,9 +641,15 @@ class BitcastOp(WidthOp):
 
 @irdl_op_definition
 class ConstantOp(WidthOp):
-    """The same number in every lane: `simd.constant 1.0 : f32 {width = 8} : ...`."""
+    """
+    The same number in every lane: `simd.constant 1.0 : f32 {width = 8} : ...`.
+
+    Lanes that are not computed with are given by their bits:
+    `simd.constant 56 : i8 {width = 8} : vector<8xf8E4M3FN>` is 1.0.
+    """
 
     name = "simd.constant"
+    MOVES: ClassVar[bool] = True
 
     value = prop_def(IntegerAttr | FloatAttr)
     result = result_def(DATA_CONSTR)
@@ -622,10 +664,13 @@ class ConstantOp(WidthOp):
         element_type: Attribute | None = None,
         width: int = 1,
     ) -> None:
-        """`element_type` is needed only with a plain number."""
+        """`element_type` is needed only with a plain number, or with bits."""
         if not isinstance(value, IntegerAttr | FloatAttr):
             assert element_type is not None, "a plain number needs an element type"
-            if is_integer(element_type):
+            if is_stored_only(element_type):
+                bits = IntegerType(bits_of(element_type))
+                value = IntegerAttr(int(value), bits, truncate_bits=True)
+            elif is_integer(element_type):
                 # i1 prints as true/false, which parses back to the signed form.
                 number = int(value) if element_type.width.data > 1 else -bool(value)
                 value = IntegerAttr(number, element_type, truncate_bits=True)
@@ -633,13 +678,16 @@ class ConstantOp(WidthOp):
                 assert isinstance(element_type, AnyFloat)
                 value = FloatAttr(float(value), element_type)
         super().__init__(
-            result_types=(data_type(value.type, width),),
+            result_types=(data_type(element_type or value.type, width),),
             properties={"value": value, "width": width_attr(width)},
         )
 
     def verify_(self) -> None:
         super().verify_()
-        if self.value.type != element_type_of(self.result.type):
+        expected = element_type_of(self.result.type)
+        if is_stored_only(expected):
+            expected = IntegerType(bits_of(expected))
+        if self.value.type != expected:
             raise VerifyException(
                 f"simd.constant: value of type {self.value.type} cannot fill "
                 f"{self.result.type}"
@@ -651,6 +699,7 @@ class BroadcastOp(WidthOp):
     """One scalar in every lane."""
 
     name = "simd.broadcast"
+    MOVES: ClassVar[bool] = True
 
     SCALAR_OPERANDS: ClassVar[frozenset[int]] = frozenset({0})
 

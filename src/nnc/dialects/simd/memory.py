@@ -52,6 +52,8 @@ def _pointee(ptr: Value) -> Attribute:
 class MemoryOp(WidthOp):
     """Base of loads and stores: checks the element type and the mask."""
 
+    MOVES: ClassVar[bool] = True
+
     def _verify_access(
         self, ptr: SSAValue, data: SSAValue, mask: SSAValue | None
     ) -> None:

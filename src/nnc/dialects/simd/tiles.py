@@ -64,6 +64,7 @@ class LoadTransposedOp(WidthOp):
     """
 
     name = "simd.load_transposed"
+    MOVES: ClassVar[bool] = True
 
     SCALAR_OPERANDS: ClassVar[frozenset[int]] = frozenset(range(5))
 
@@ -118,6 +119,7 @@ class StoreRowsOp(WidthOp):
     """
 
     name = "simd.store_rows"
+    MOVES: ClassVar[bool] = True
 
     ptr = operand_def(PtrType)
     index = operand_def(IndexType)

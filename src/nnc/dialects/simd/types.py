@@ -8,18 +8,27 @@ are `vector<Wxi1>`. Width 1 always means the plain scalar type.
 from __future__ import annotations
 
 from functools import cache
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from typing_extensions import TypeIs
 from xdsl.dialects.builtin import (
     AnyFloat,
-    AnyFloatConstr,
     BFloat16Type,
+    ComplexType,
+    Float4E2M1FNType,
+    Float6E2M3FNType,
+    Float6E3M2FNType,
+    Float8E4M3FNType,
+    Float8E4M3FNUZType,
+    Float8E5M2FNUZType,
+    Float8E5M2Type,
+    Float8E8M0FNUType,
     Float16Type,
     Float32Type,
     Float64Type,
     IndexType,
     IntegerType,
+    ReducedPrecisionFloatType,
     Signedness,
     VectorType,
     i1,
@@ -35,20 +44,33 @@ from xdsl.irdl import (
 from xdsl.utils.exceptions import VerifyException
 
 ElementType: TypeAlias = AnyFloat | IntegerType
-"""What one lane of a data value can be."""
+"""What one lane of a data value that is computed with can be."""
 
-_ELEMENT_CLASSES = (
-    Float32Type,
-    Float64Type,
-    Float16Type,
-    BFloat16Type,
-    IntegerType,
+_FLOATS = (Float32Type, Float64Type, Float16Type, BFloat16Type)
+_SMALL_FLOATS = (
+    Float8E4M3FNType,
+    Float8E4M3FNUZType,
+    Float8E5M2FNUZType,
+    Float8E5M2Type,
+    Float8E8M0FNUType,
+    Float6E2M3FNType,
+    Float6E3M2FNType,
+    Float4E2M1FNType,
 )
 _INTEGER_WIDTHS = frozenset({1, 8, 16, 32, 64})
+_SMALL_INTEGER_WIDTHS = frozenset({2, 4})
 
-ELEMENT_CONSTR: AttrConstraint = AnyOf((AnyFloatConstr, BaseAttr(IntegerType)))
+_FLOAT_CONSTR: AttrConstraint = AnyOf(tuple(map(BaseAttr, _FLOATS)))
+ELEMENT_CONSTR: AttrConstraint = AnyOf(
+    (
+        *map(BaseAttr, _FLOATS),
+        *map(BaseAttr, _SMALL_FLOATS),
+        BaseAttr(IntegerType),
+        BaseAttr(ComplexType),
+    )
+)
 FLOAT_DATA_CONSTR: AttrConstraint = AnyOf(
-    (AnyFloatConstr, VectorType.constr(AnyFloatConstr))
+    (_FLOAT_CONSTR, VectorType.constr(_FLOAT_CONSTR))
 )
 INT_DATA_CONSTR: AttrConstraint = AnyOf(
     (BaseAttr(IntegerType), VectorType.constr(BaseAttr(IntegerType)))
@@ -75,10 +97,11 @@ class PtrType(ParametrizedAttribute, TypeAttribute):
     element_type: Attribute = param_def()
 
     def verify(self) -> None:
-        if not is_element_type(self.element_type):
+        element = self.element_type
+        if not (is_element_type(element) or is_stored_only(element)):
             raise VerifyException(
-                "simd.ptr: expected a float or an integer of 1, 8, 16, 32 or 64 bits, "
-                f"got {self.element_type}"
+                "simd.ptr: expected a float, a complex number or an integer of 1, 2, "
+                f"4, 8, 16, 32 or 64 bits, got {element}"
             )
 
 
@@ -93,10 +116,28 @@ def is_integer(type: Attribute) -> TypeIs[IntegerType[int, Signedness]]:
 
 
 def is_element_type(type: Attribute) -> bool:
-    """Whether `type` can be one lane of a data value."""
+    """Whether `type` can be one lane of a data value that is computed with."""
     if is_integer(type):
         return type.width.data in _INTEGER_WIDTHS
-    return isinstance(type, _ELEMENT_CLASSES)
+    return isinstance(type, _FLOATS)
+
+
+def is_stored_only(type: Attribute) -> bool:
+    """
+    Whether lanes of `type` are moved and cast, but not computed with.
+
+    Those are floats of 8 bits or less, integers of less than 8 bits, which both take a
+    byte, and complex numbers. In registers, they are the integers of their size.
+    """
+    element = element_type_of(type)
+    if is_integer(element):
+        return element.width.data in _SMALL_INTEGER_WIDTHS
+    return isinstance(element, (*_SMALL_FLOATS, ComplexType))
+
+
+def is_small_float(type: Attribute) -> TypeIs[ReducedPrecisionFloatType]:
+    """Whether `type` is a float of 8 bits or less."""
+    return isinstance(type, _SMALL_FLOATS)
 
 
 def element_type_of(type: Attribute) -> Attribute:
@@ -122,8 +163,8 @@ def mask_type(width: int) -> Attribute:
 
 
 def is_float(type: Attribute) -> bool:
-    """Whether the lanes of `type` are floats."""
-    return not isinstance(element_type_of(type), IntegerType | IndexType)
+    """Whether the lanes of `type` are floats that are computed with."""
+    return isinstance(element_type_of(type), _FLOATS)
 
 
 def is_unsigned(type: Attribute) -> bool:
@@ -135,13 +176,18 @@ def is_unsigned(type: Attribute) -> bool:
 
 
 def bits_of(type: Attribute) -> int:
-    """Bits of one lane; booleans count 1, `index` 64."""
+    """Bits of one lane: booleans count 1, what is smaller than a byte 8, `index` 64."""
     element = element_type_of(type)
     if is_integer(element):
-        return element.width.data
+        width = element.width.data
+        return 8 if width in _SMALL_INTEGER_WIDTHS else width
     if isinstance(element, IndexType):
         return 64
-    assert isinstance(element, _ELEMENT_CLASSES)
+    if isinstance(element, ComplexType):
+        return 2 * bits_of(cast("Attribute", element.element_type))
+    if is_small_float(element):
+        return 8
+    assert isinstance(element, _FLOATS)
     return element.bitwidth
 
 

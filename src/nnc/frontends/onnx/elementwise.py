@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from functools import partial
 
-from xdsl.ir import SSAValue
+from xdsl.ir import Attribute, SSAValue
 
 from nnc.dialects.nn import elementwise as ew
 from nnc.dialects.nn.base import BinaryOp, UnaryOp
@@ -13,6 +13,7 @@ from nnc.dialects.nn.dtypes import element_type_for
 from nnc.dialects.nn.types import (
     BOOL,
     F32,
+    SMALL_FLOATS,
     dims_of,
     element_type_of,
     is_float,
@@ -172,14 +173,19 @@ def _where(node: Node, b: Builder) -> SSAValue:
 
 @converter("IsNaN", since=9)
 def _is_nan(node: Node, b: Builder) -> SSAValue:
-    return b.emit(ew.IsNanOp(node.input(0)))
+    return b.emit(ew.IsNanOp(_computed(b, node.input(0))))
 
 
 @converter("IsInf", since=10)
 def _is_inf(node: Node, b: Builder) -> SSAValue:
     positive = bool(node.attr_int("detect_positive", 1))
     negative = bool(node.attr_int("detect_negative", 1))
-    return b.emit(ew.IsInfOp(node.input(0), positive, negative))
+    return b.emit(ew.IsInfOp(_computed(b, node.input(0)), positive, negative))
+
+
+def _computed(b: Builder, x: SSAValue) -> SSAValue:
+    """`x`, as f32 if it is of a float type that is not computed with."""
+    return b.cast(x, F32) if element_type_of(x) in SMALL_FLOATS else x
 
 
 @converter("Identity")
@@ -208,7 +214,13 @@ def _dropout(node: Node, b: Builder) -> list[SSAValue | None]:
 @converter("Cast")
 def _cast(node: Node, b: Builder) -> SSAValue:
     target = node.attr_int("to") if node.version >= 6 else _named_type(node)
-    return b.cast(node.input(0), element_type_for(dtype_of(target, "the target type")))
+    return _cast_to(node, b, element_type_for(dtype_of(target, "the target type")))
+
+
+def _cast_to(node: Node, b: Builder, target: Attribute) -> SSAValue:
+    saturate = bool(node.attr_int("saturate", 1))
+    round_mode = node.attr_string("round_mode", "up")
+    return b.cast(node.input(0), target, saturate=saturate, round_mode=round_mode)
 
 
 def _named_type(node: Node) -> int:
@@ -223,7 +235,7 @@ def _named_type(node: Node) -> int:
 
 @converter("CastLike", since=15)
 def _cast_like(node: Node, b: Builder) -> SSAValue:
-    return b.cast(node.input(0), element_type_of(node.input(1)))
+    return _cast_to(node, b, element_type_of(node.input(1)))
 
 
 # ---------------------------------------------------------------- bounds

@@ -1,86 +1,23 @@
-"""Converters of quantized ops, as the plain arithmetic that defines them."""
+"""Converters of ops on quantized numbers, as the arithmetic that defines them."""
 
 from __future__ import annotations
 
 from xdsl.ir import SSAValue
 
-from nnc.dialects.nn import elementwise as ew
-from nnc.dialects.nn.types import F32, I32, U8, dims_of, element_type_of, rank_of
-from nnc.frontends.common import Builder, InvalidNodeError, UnsupportedError
+from nnc.dialects.nn.types import (
+    F32,
+    I32,
+    SMALL_FLOATS,
+    dims_of,
+    element_type_of,
+    rank_of,
+)
+from nnc.frontends.common import Builder
 from nnc.frontends.onnx.conv import channel_vector, convolution
 from nnc.frontends.onnx.linear import matmul
-from nnc.frontends.onnx.node import Node, normalized_axis
+from nnc.frontends.onnx.node import Node
+from nnc.frontends.onnx.quantize import quantized
 from nnc.frontends.onnx.registry import Converted, converter
-
-_RANGES = {"i8": (-128.0, 127.0), "ui8": (0.0, 255.0), "i16": (-32768.0, 32767.0)}
-
-
-def _along(node: Node, b: Builder, x: SSAValue, parameter: SSAValue) -> SSAValue:
-    """A scalar, or a vector along `axis`, ready to broadcast with `x`."""
-    if node.attr_int("block_size", 0):
-        raise UnsupportedError("blocked quantization")
-    if rank_of(parameter) == 0 or dims_of(parameter) == (1,):
-        return b.reshape(parameter, ())
-    if rank_of(parameter) != 1:
-        raise InvalidNodeError(f"a scale of type {parameter.type}")
-    axis = normalized_axis(node.attr_int("axis", 1), rank_of(x))
-    return b.reshape(parameter, [*dims_of(parameter), *[1] * (rank_of(x) - axis - 1)])
-
-
-@converter("DequantizeLinear", since=10)
-def _dequantize_linear(node: Node, b: Builder) -> Converted:
-    x, scale, zero = node.input(0), node.input(1), node.optional_input(2)
-    value = b.cast(x, I32)
-    if zero is not None:
-        value = b.sub(value, b.cast(_along(node, b, x, zero), I32))
-    return b.mul(b.cast(value, element_type_of(scale)), _along(node, b, x, scale))
-
-
-@converter("QuantizeLinear", since=10)
-def _quantize_linear(node: Node, b: Builder) -> Converted:
-    x, scale, zero = node.input(0), node.input(1), node.optional_input(2)
-    target = U8 if zero is None else element_type_of(zero)
-    if node.attr_int("output_dtype", 0) and zero is None:
-        raise UnsupportedError("output_dtype")
-    return _quantized(node, b, x, scale, zero, str(target))
-
-
-def _quantized(
-    node: Node,
-    b: Builder,
-    x: SSAValue,
-    scale: SSAValue,
-    zero: SSAValue | None,
-    target: str,
-) -> SSAValue:
-    if target not in _RANGES:
-        raise UnsupportedError(f"quantization to {target}")
-    scaled = b.div(x, b.cast(_along(node, b, x, scale), element_type_of(x)))
-    value = b.unary(ew.RoundOp, scaled)
-    if zero is not None:
-        value = b.add(value, b.cast(_along(node, b, x, zero), element_type_of(x)))
-    clamped = b.emit(ew.ClampOp(value, *_RANGES[target]))
-    return b.cast(clamped, U8 if zero is None else element_type_of(zero))
-
-
-@converter("DynamicQuantizeLinear", since=11)
-def _dynamic_quantize_linear(node: Node, b: Builder) -> Converted:
-    x = node.input(0)
-    axes = list(range(rank_of(x)))
-    low = b.binary(ew.MinimumOp, b.reshape(b.reduce(x, "min", axes), ()), 0.0)
-    high = b.binary(ew.MaximumOp, b.reshape(b.reduce(x, "max", axes), ()), 0.0)
-    scale = b.div(b.sub(high, low), 255.0)
-    zero = b.emit(
-        ew.ClampOp(
-            b.unary(ew.RoundOp, b.div(b.unary(ew.NegOp, low), scale)), 0.0, 255.0
-        )
-    )
-    value = b.add(b.unary(ew.RoundOp, b.div(x, scale)), zero)
-    return [
-        b.cast(b.emit(ew.ClampOp(value, 0.0, 255.0)), U8),
-        scale,
-        b.cast(zero, U8),
-    ]
 
 
 @converter("MatMulInteger", since=10)
@@ -107,14 +44,11 @@ def _requantized(
     scale: SSAValue,
     zero: SSAValue,
 ) -> SSAValue:
-    """An integer product, whose factors have `scales`, as quantized numbers."""
+    """A product, whose factors have `scales`, as quantized numbers."""
     value = b.cast(product, F32)
     for factor in scales:
         value = b.mul(value, factor)
-    value = b.unary(ew.RoundOp, b.div(value, b.cast(scale, F32)))
-    value = b.add(value, b.cast(zero, F32))
-    target = element_type_of(zero)
-    return b.cast(b.emit(ew.ClampOp(value, *_RANGES[str(target)])), target)
+    return quantized(b, b.div(value, b.cast(scale, F32)), zero, element_type_of(zero))
 
 
 @converter("QLinearMatMul", since=10)
@@ -126,8 +60,12 @@ def _qlinear_matmul(node: Node, b: Builder) -> Converted:
         if first == 0 and rank_of(scale) == 1 and dims_of(scale) != (1,):
             # One a row; those of the other side are one a column.
             scale, zero = (b.reshape(p, [*dims_of(p), 1]) for p in (scale, zero))
-        sides.append(b.sub(b.cast(value, I32), b.cast(zero, I32)))
+        # Products of floats of 8 bits are exact in f32.
+        wide = F32 if element_type_of(value) in SMALL_FLOATS else I32
+        sides.append(b.sub(b.cast(value, wide), b.cast(zero, wide)))
         scales.append(b.cast(scale, F32))
+    if len({element_type_of(side) for side in sides}) > 1:
+        sides = [b.cast(side, F32) for side in sides]
     product = matmul(b, sides[0], sides[1])
     return _requantized(b, product, scales, node.input(6), node.input(7))
 

@@ -46,6 +46,7 @@ GROUPS: Final = (
     "movement",
     "norm",
     "pool",
+    "quantize",
     "quantized",
     "recurrent",
     "reduce",

@@ -33,6 +33,20 @@ DTYPES: Final[Mapping[int, DType]] = {
     TensorProto.UINT32: np.dtype(np.uint32),
     TensorProto.UINT64: np.dtype(np.uint64),
     TensorProto.BOOL: np.dtype(np.bool_),
+    TensorProto.FLOAT8E4M3FN: np.dtype(ml_dtypes.float8_e4m3fn),
+    TensorProto.FLOAT8E4M3FNUZ: np.dtype(ml_dtypes.float8_e4m3fnuz),
+    TensorProto.FLOAT8E5M2: np.dtype(ml_dtypes.float8_e5m2),
+    TensorProto.FLOAT8E5M2FNUZ: np.dtype(ml_dtypes.float8_e5m2fnuz),
+    TensorProto.FLOAT8E8M0: np.dtype(ml_dtypes.float8_e8m0fnu),
+    TensorProto.FLOAT6E2M3: np.dtype(ml_dtypes.float6_e2m3fn),
+    TensorProto.FLOAT6E3M2: np.dtype(ml_dtypes.float6_e3m2fn),
+    TensorProto.FLOAT4E2M1: np.dtype(ml_dtypes.float4_e2m1fn),
+    TensorProto.INT4: np.dtype(ml_dtypes.int4),
+    TensorProto.UINT4: np.dtype(ml_dtypes.uint4),
+    TensorProto.INT2: np.dtype(ml_dtypes.int2),
+    TensorProto.UINT2: np.dtype(ml_dtypes.uint2),
+    TensorProto.COMPLEX64: np.dtype(np.complex64),
+    TensorProto.COMPLEX128: np.dtype(np.complex128),
 }
 """The ONNX element types that `nn` has, and the numpy types of their values."""
 
@@ -43,9 +57,29 @@ _FIELDS: Final[Mapping[int, str]] = {
     TensorProto.INT64: "int64_data",
     TensorProto.UINT32: "uint64_data",
     TensorProto.UINT64: "uint64_data",
+    TensorProto.COMPLEX64: "float_data",
+    TensorProto.COMPLEX128: "double_data",
 }
 _ALL_FIELDS = ("float_data", "double_data", "int32_data", "int64_data", "uint64_data")
-_BITS_AS_INT32 = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
+_BITS_AS_INT32 = (
+    TensorProto.FLOAT16,
+    TensorProto.BFLOAT16,
+    TensorProto.FLOAT8E4M3FN,
+    TensorProto.FLOAT8E4M3FNUZ,
+    TensorProto.FLOAT8E5M2,
+    TensorProto.FLOAT8E5M2FNUZ,
+    TensorProto.FLOAT8E8M0,
+)
+_PACKED_BITS: Final[Mapping[int, int]] = {
+    TensorProto.FLOAT6E2M3: 6,
+    TensorProto.FLOAT6E3M2: 6,
+    TensorProto.FLOAT4E2M1: 4,
+    TensorProto.INT4: 4,
+    TensorProto.UINT4: 4,
+    TensorProto.INT2: 2,
+    TensorProto.UINT2: 2,
+}
+"""Types whose elements follow each other without a gap, the first in the low bits."""
 _EXTERNAL_KEYS = {"location", "offset", "length", "checksum", "basepath"}
 
 
@@ -110,17 +144,19 @@ class TensorReader:
             data = payload
         elif tensor.data_location == TensorProto.EXTERNAL:
             self._refuse_second_data(tensor, (), what)
-            data = self._external_bytes(tensor, math.prod(shape) * dtype.itemsize, what)
+            data = self._external_bytes(tensor, _data_size(tensor, dtype), what)
         elif tensor.HasField("raw_data"):
             self._refuse_second_data(tensor, ("raw_data",), what)
             data = np.frombuffer(tensor.raw_data, np.uint8)
         else:
             return self._typed_values(tensor, dtype, shape, what)
-        if data.size != math.prod(shape) * dtype.itemsize:
+        if data.size != (expected := _data_size(tensor, dtype)):
             raise LoadError(
                 f"{what} has {data.size} bytes of data, but its shape {list(shape)} "
-                f"of {dtype} needs {math.prod(shape) * dtype.itemsize}"
+                f"of {dtype} needs {expected}"
             )
+        if (bits := _PACKED_BITS.get(tensor.data_type)) is not None:
+            return _unpacked(data, bits, math.prod(shape)).view(dtype).reshape(shape)
         array = data.view(dtype.newbyteorder("<") if dtype.itemsize > 1 else dtype)
         if sys.byteorder == "big":
             array = array.astype(dtype)
@@ -145,15 +181,27 @@ class TensorReader:
         field = _FIELDS.get(tensor.data_type, "int32_data")
         self._refuse_second_data(tensor, (field,), what)
         values = getattr(tensor, field)
-        if len(values) != math.prod(shape):
+        bits = _PACKED_BITS.get(tensor.data_type)
+        if bits is not None:
+            expected = _data_size(tensor, dtype)
+        else:
+            expected = math.prod(shape) * (2 if dtype.kind == "c" else 1)
+        if len(values) != expected:
             raise LoadError(
                 f"{what} has {len(values)} values, but its shape {list(shape)} needs "
-                f"{math.prod(shape)}"
+                f"{expected}"
             )
+        if bits is not None:
+            data = np.array(values, np.int32).astype(np.uint8)
+            return _unpacked(data, bits, math.prod(shape)).view(dtype).reshape(shape)
         if tensor.data_type in _BITS_AS_INT32:
+            unsigned = np.dtype(f"u{dtype.itemsize}")
             return (
-                np.array(values, np.int32).astype(np.uint16).view(dtype).reshape(shape)
+                np.array(values, np.int32).astype(unsigned).view(dtype).reshape(shape)
             )
+        if dtype.kind == "c":
+            part = np.dtype(f"f{dtype.itemsize // 2}")
+            return np.array(values, part).view(dtype).reshape(shape)
         if dtype.kind in "iu" and dtype.itemsize < 4:
             # int32_data holds them; what does not fit is cut as in C.
             return np.array(values, np.int32).astype(dtype).reshape(shape)
@@ -169,6 +217,25 @@ class TensorReader:
             raise LoadError(
                 f"{what} of type {type_name(tensor.data_type)} has data in {others[0]}"
             )
+
+
+def _data_size(tensor: TensorProto, dtype: DType) -> int:
+    """Bytes of the elements of a tensor where they are raw data."""
+    bits = _PACKED_BITS.get(tensor.data_type, 8 * dtype.itemsize)
+    return (math.prod(tensor.dims) * bits + 7) // 8
+
+
+def _unpacked(data: Array, bits: int, count: int) -> Array:
+    """`count` numbers of `bits` bits, a byte each."""
+    # Three bytes hold a whole number of them, whether of 2, 4 or 6 bits.
+    whole = np.zeros(-(-data.size // 3) * 3, np.uint8)
+    whole[: data.size] = data
+    parts = whole.reshape(-1, 3).astype(np.uint32)
+    words = parts[:, 0] | parts[:, 1] << 8 | parts[:, 2] << 16
+    result = np.empty((len(words), 24 // bits), np.uint8)
+    for place in range(24 // bits):
+        result[:, place] = (words >> (place * bits)) & ((1 << bits) - 1)
+    return result.reshape(-1)[:count]
 
 
 def _parsed_size(text: str, what: str) -> int:

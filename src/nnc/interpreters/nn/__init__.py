@@ -30,6 +30,7 @@ from nnc.dialects.nn.structure import DispatchOp, YieldOp
 from nnc.errors import InternalError, NncError
 from nnc.interpreters.nn import (
     attention,
+    casts,
     control,
     conv,
     elementwise,
@@ -47,6 +48,7 @@ from nnc.weights import WeightStore
 
 GROUPS: Mapping[str, References] = {
     "elementwise": elementwise.REFERENCES,
+    "casts": casts.REFERENCES,
     "movement": movement.REFERENCES,
     "resize": resize.REFERENCES,
     "linear": linear.REFERENCES,

@@ -11,9 +11,8 @@ from xdsl.ir import Operation
 
 from nnc.dialects.nn import elementwise as nn
 from nnc.dialects.nn.base import location_of
-from nnc.dialects.nn.dtypes import DType, numpy_dtype
-from nnc.dialects.nn.types import element_type_of
 from nnc.errors import DivisionByZero
+from nnc.interpreters.nn.casts import converted
 from nnc.interpreters.nn.environment import (
     Array,
     Environment,
@@ -170,7 +169,7 @@ def _clamp(op: nn.ClampOp, _: Environment, x: Array) -> Array:
 
 def _bound(value: float, like: Array) -> Array:
     """`value` in the element type of `like`, saturated where that is an integer."""
-    return _cast(np.array(value), like.dtype)
+    return converted(np.array(value), like.dtype)
 
 
 _COMPARE: dict[str, Callable[[Array, Array], Array]] = {
@@ -209,23 +208,3 @@ def _select(
     _: nn.SelectOp, __: Environment, condition: Array, yes: Array, no: Array
 ) -> Array:
     return np.where(condition, yes, no)
-
-
-@REFERENCES.implements(nn.CastOp)
-def _cast_op(op: nn.CastOp, _: Environment, x: Array) -> Array:
-    return _cast(x, numpy_dtype(element_type_of(op.result)))
-
-
-def _cast(x: Array, dtype: DType) -> Array:
-    if dtype == np.bool_:
-        return x != 0
-    if not is_floating(x) or dtype.kind not in "iu":
-        return x.astype(dtype)
-    limits = np.iinfo(dtype)
-    whole = np.trunc(x.astype(np.float64))
-    # As floats, the limits of 64-bit integers are rounded up: compare with >=.
-    above, below = whole >= float(limits.max), whole <= float(limits.min)
-    inside = np.where(above | below | np.isnan(whole), 0, whole).astype(dtype)
-    return np.where(above, limits.max, np.where(below, limits.min, inside)).astype(
-        dtype
-    )

@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 from xdsl.ir import Operation, SSAValue
 
 from nnc.dialects.nn.base import location_of
-from nnc.dialects.nn.dtypes import numpy_dtype
-from nnc.dialects.nn.types import dims_of, element_type_of
+from nnc.dialects.nn.dtypes import DType, numpy_dtype
+from nnc.dialects.nn.types import SMALL_INTEGERS, dims_of, element_type_of
 from nnc.errors import InternalError, RunError
 from nnc.symbolic import Dim
 from nnc.weights import WeightStore
 
 # The element type is known when a module runs, not when this code is checked.
 Array: TypeAlias = NDArray[Any]
+
+_SMALL_INTEGERS = frozenset(map(numpy_dtype, SMALL_INTEGERS))
 
 
 @dataclass(frozen=True)
@@ -129,8 +131,14 @@ def doubled(array: Array) -> Array:
 
 
 def is_floating(array: Array) -> bool:
-    """Whether the elements are floats; numpy calls ml_dtypes' kind `V`."""
-    return array.dtype.kind in "fV"
+    """Whether the elements are floats; numpy calls most of ml_dtypes' kind `V`."""
+    kind = array.dtype.kind
+    return kind == "f" or (kind == "V" and not is_small_integer(array.dtype))
+
+
+def is_small_integer(dtype: DType) -> bool:
+    """Whether elements are integers of less than a byte."""
+    return dtype in _SMALL_INTEGERS
 
 
 def narrowed(array: Array | np.generic, like: Array) -> Array:

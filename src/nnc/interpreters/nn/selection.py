@@ -21,7 +21,6 @@ from nnc.interpreters.nn.environment import (
 REFERENCES = References()
 
 _COMBINE: Mapping[str, Callable[[Array, Array], Array]] = {
-    "none": lambda old, new: new,
     "add": np.add,
     "mul": np.multiply,
     "min": np.minimum,
@@ -34,13 +33,16 @@ def _scatter(
     op: nn.ScatterOp, _: Environment, x: Array, indices: Array, updates: Array
 ) -> Array:
     result = x.copy()
-    combine = _COMBINE[op.combination.data]
+    combine = _COMBINE.get(op.combination.data)
     for position, row in zip(indices.tolist(), updates, strict=True):
         if not -len(x) <= position < len(x):
             raise IndexOutOfRange(
                 f"index {position} is outside of an axis of {len(x)} (node "
                 f"'{location_of(op)}')"
             )
+        if combine is None:
+            result[position] = row
+            continue
         old = result[position]
         result[position] = narrowed(combine(widened(old), widened(row)), x)
     return result

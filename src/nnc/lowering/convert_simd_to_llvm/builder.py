@@ -38,6 +38,7 @@ from nnc.dialects.simd.types import (
     bits_of,
     is_float,
     is_integer,
+    is_stored_only,
     is_vector,
     width_of,
 )
@@ -60,10 +61,13 @@ def llvm_type(type: Attribute) -> Attribute:
     The llvm-dialect type of a kernel type: signless integers, opaque pointers.
 
     bf16 becomes `i16`, its bits: given LLVM's own type for it, code generation calls
-    compiler-runtime functions even for moves.
+    compiler-runtime functions even for moves. Types that are not computed with become
+    integers, too.
     """
     if is_vector(type):
         return VectorType(llvm_type(type.element_type), type.shape)
+    if is_stored_only(type):
+        return IntegerType(bits_of(type))
     if is_integer(type):
         return IntegerType(type.width.data)
     if isinstance(type, IndexType):

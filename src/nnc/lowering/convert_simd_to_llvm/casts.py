@@ -4,6 +4,7 @@ Conversions between element types.
 bf16 converts by integer arithmetic on every target, so that results agree bit by bit
 (AVX-512's own instruction flushes denormals). f16 uses the hardware where it exists;
 without it LLVM would call a compiler-runtime function that a JIT cannot count on.
+What is smaller than 16 bits goes by way of f32 or of a byte.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from xdsl.dialects import llvm
 from xdsl.dialects.builtin import (
     BFloat16Type,
     Float16Type,
+    IntegerType,
+    Signedness,
     f32,
     f64,
     i16,
@@ -20,7 +23,16 @@ from xdsl.dialects.builtin import (
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from nnc.dialects import llvmx, simd
-from nnc.dialects.simd.types import bits_of, element_type_of, is_float, is_unsigned
+from nnc.dialects.simd.types import (
+    bits_of,
+    element_type_of,
+    is_float,
+    is_integer,
+    is_small_float,
+    is_stored_only,
+    is_unsigned,
+)
+from nnc.lowering.convert_simd_to_llvm import small_floats
 from nnc.lowering.convert_simd_to_llvm.builder import Builder, like, llvm_type
 from nnc.lowering.convert_simd_to_llvm.lowering import Converter, KernelLowering
 
@@ -96,8 +108,8 @@ def _f32_to_f16(b: Builder, value: SSAValue, type: Attribute) -> SSAValue:
     return b.bitcast(narrow, type)
 
 
-def _f64_to_half(b: Builder, value: SSAValue, result: Attribute) -> SSAValue:
-    """Through f32 rounded to odd, so that the second rounding is the only one."""
+def _f64_to_odd_f32(b: Builder, value: SSAValue) -> SSAValue:
+    """Rounded to odd, so that rounding it further is as if that were done once."""
     bits = b.bits(value)
     mask = (1 << 29) - 1
     dropped = b.and_(bits, b.constant(mask, bits.type))
@@ -106,8 +118,7 @@ def _f64_to_half(b: Builder, value: SSAValue, result: Attribute) -> SSAValue:
     odd = b.or_(b.and_(bits, b.constant(~mask, bits.type)), b.shl(sticky, 29))
     keep = b.fcmp("uno", value, value)
     exact = b.select(keep, value, b.bitcast(odd, value.type))
-    single = b.cast(llvm.FPTruncOp, exact, like(value.type, f32))
-    return f32_to_half(b, single, result)
+    return b.cast(llvm.FPTruncOp, exact, like(value.type, f32))
 
 
 def float_to_float(
@@ -121,7 +132,7 @@ def float_to_float(
         return float_to_float(b, single, single.type, result)
     if is_half(result):
         if bits_of(source) == 64:
-            return _f64_to_half(b, value, result)
+            return f32_to_half(b, _f64_to_odd_f32(b, value), result)
         return f32_to_half(b, value, result)
     wider = bits_of(result) > bits_of(source)
     return b.cast(llvm.FPExtOp if wider else llvm.FPTruncOp, value, result)
@@ -188,14 +199,69 @@ def clamp(b: Builder, x: SSAValue, low: float, high: float) -> SSAValue:
     return b.select(b.fcmp("ogt", x, hi), hi, x)
 
 
-def convert_cast(lw: KernelLowering, op: simd.CastOp) -> None:
-    """Any pair of element types."""
-    source, result = op.value.type, op.result.type
+def _converted(
+    b: Builder, value: SSAValue, source: Attribute, result: Attribute
+) -> SSAValue:
+    """Any pair of types that are computed with."""
     if is_float(source):
         convert = float_to_float if is_float(result) else float_to_int
     else:
         convert = int_to_float if is_float(result) else int_to_int
-    lw.define(op.result, convert(lw.b, lw.value(op.value), source, result))
+    return convert(b, value, source, result)
+
+
+def _from_small(
+    b: Builder, value: SSAValue, source: Attribute
+) -> tuple[SSAValue, Attribute]:
+    """A small float as f32, a small integer as a byte; and that kernel type."""
+    element = element_type_of(source)
+    if is_small_float(element):
+        return small_floats.to_f32(b, value, element), like(source, f32)
+    assert is_integer(element)
+    bits = element.width.data
+    if is_unsigned(element):
+        mask = b.constant((1 << bits) - 1, value.type)
+        return b.and_(value, mask), like(source, IntegerType(8, Signedness.UNSIGNED))
+    return b.ashr(b.shl(value, 8 - bits), 8 - bits), like(source, IntegerType(8))
+
+
+def _to_small(
+    b: Builder, op: simd.CastOp, value: SSAValue, source: Attribute
+) -> SSAValue:
+    """To a small float or integer, from a kernel type that is computed with."""
+    element, result = element_type_of(op.result.type), llvm_type(op.result.type)
+    if is_integer(element):
+        whole = like(source, i32)
+        if is_float(source):
+            value, source = float_to_int(b, value, source, whole), whole
+        byte = int_to_int(b, value, source, like(source, IntegerType(8)))
+        return b.and_(byte, b.constant((1 << element.width.data) - 1, byte.type))
+    assert is_small_float(element)
+    if bits_of(source) > 16 and element.SEMANTICS.has_sign and not _is_f32(source):
+        # Integers, too, are rounded once: those of 32 bits are exact in f64.
+        value = _converted(b, value, source, like(source, f64))
+        single = _f64_to_odd_f32(b, value)
+    else:
+        single = _converted(b, value, source, like(source, f32))
+    return small_floats.from_f32(
+        b, single, element, result, saturates=op.saturates, rounding=op.rounding
+    )
+
+
+def _is_f32(type: Attribute) -> bool:
+    return element_type_of(type) == f32
+
+
+def convert_cast(lw: KernelLowering, op: simd.CastOp) -> None:
+    """Any pair of element types."""
+    source, result = op.value.type, op.result.type
+    value = lw.value(op.value)
+    if is_stored_only(source):
+        value, source = _from_small(lw.b, value, source)
+    if is_stored_only(result):
+        lw.define(op.result, _to_small(lw.b, op, value, source))
+    else:
+        lw.define(op.result, _converted(lw.b, value, source, result))
 
 
 def convert_bitcast(lw: KernelLowering, op: simd.BitcastOp) -> None:

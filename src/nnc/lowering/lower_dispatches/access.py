@@ -8,16 +8,17 @@ result indices to operand indices; elementwise ops keep the indices.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
 
 from xdsl.dialects.builtin import i64
-from xdsl.ir import Operation, OpResult, SSAValue
+from xdsl.ir import Attribute, Operation, OpResult, SSAValue
 
 from nnc.dialects.nn import movement as mv
 from nnc.dialects.nn.base import ints, location_of
 from nnc.dialects.nn.constants import dense_array
 from nnc.dialects.nn.structure import ConstantOp, DimsOp
-from nnc.dialects.nn.types import dims_of, element_type_of
+from nnc.dialects.nn.types import STORED_ONLY, dims_of, element_type_of
 from nnc.errors import CompileError
 from nnc.lowering.lower_dispatches.elementwise import ELEMENTWISE, compute_type
 from nnc.lowering.lower_dispatches.expressions import (
@@ -43,6 +44,7 @@ from nnc.lowering.lower_dispatches.index import (
 )
 from nnc.lowering.lower_dispatches.kernel_builder import BufferArg
 from nnc.symbolic import Dim, DimLike, dim_max, dim_product
+from nnc.weights import Array
 
 Indices = tuple[Index, ...]
 HoleRule = Callable[[Indices], Node]
@@ -360,8 +362,8 @@ def _resize(elements: Elements, op: mv.ResizeOp, indices: Indices) -> Node:
 
 
 def _constant(elements: Elements, op: ConstantOp, indices: Indices) -> Node:
-    numbers: list[float] = dense_array(op.value).ravel().tolist()
     type_ = compute_type(element_type_of(op.result))
+    numbers = _numbers(dense_array(op.value), type_)
     if len(set(numbers)) == 1:
         return Number(type_, numbers[0])
     position = Index({}, 0)
@@ -371,6 +373,15 @@ def _constant(elements: Elements, op: ConstantOp, indices: Indices) -> Node:
     if isinstance(position.dim, int):
         return nodes[position.dim]
     return _chosen(position, nodes)
+
+
+def _numbers(array: Array, type_: Attribute) -> list[float]:
+    """The elements; the bits of those that are not computed with."""
+    if type_ not in STORED_ONLY:
+        return array.ravel().tolist()
+    data, size = array.tobytes(), array.itemsize
+    parts = (data[i : i + size] for i in range(0, len(data), size))
+    return [int.from_bytes(part, sys.byteorder) for part in parts]
 
 
 def _chosen(position: Index, nodes: Sequence[Node]) -> Node:

@@ -21,8 +21,8 @@ from xdsl.ir import Attribute, Operation, SSAValue
 from nnc.dialects import simd
 from nnc.dialects.nn import elementwise as nn
 from nnc.dialects.nn.base import location_of
+from nnc.dialects.nn.types import STORED_ONLY, is_bool, is_float, is_unsigned
 from nnc.dialects.nn.types import element_type_of as tensor_element_type
-from nnc.dialects.nn.types import is_bool, is_float, is_unsigned
 from nnc.dialects.simd.types import bits_of, element_type_of, width_of
 from nnc.errors import CompileError
 from nnc.lowering.lower_dispatches.kernel_builder import KernelBuilder
@@ -231,8 +231,11 @@ def _select(kb: KernelBuilder, op: Operation, operands: Sequence[SSAValue]) -> S
 
 
 def _cast(kb: KernelBuilder, op: Operation, operands: Sequence[SSAValue]) -> SSAValue:
+    assert isinstance(op, nn.CastOp)
     wanted = tensor_element_type(op.results[0])
     (x,) = operands
+    if wanted in STORED_ONLY and tensor_element_type(op.operand) != wanted:
+        return kb.pure(simd.CastOp(x, wanted, op.saturate, op.round_mode))
     computed = compute_type(wanted)
     if computed != wanted and tensor_element_type(op.operands[0]) != wanted:
         # Half precision rounds here, although it is then computed in f32.

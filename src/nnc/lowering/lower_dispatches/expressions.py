@@ -100,7 +100,7 @@ class Node:
 
 @dataclass(eq=False)
 class Number(Node):
-    """A constant."""
+    """A constant; of a type that is not computed with, its bits."""
 
     number: float
 

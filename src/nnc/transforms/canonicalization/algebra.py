@@ -25,6 +25,7 @@ from nnc.dialects.nn.movement import (
 )
 from nnc.dialects.nn.shapes import broadcast_dims
 from nnc.dialects.nn.types import (
+    STORED_ONLY,
     bit_width,
     dims_of,
     element_type_of,
@@ -244,11 +245,16 @@ def merge_casts(op: ew.CastOp, ctx: PatternContext) -> SSAValue | None:
     # From a wider float to an integer saturates, between integers wraps.
     if is_float(source) != is_float(middle) and not is_float(target):
         return None
-    return ctx.add(ew.CastOp(inner.operand, target)).result
+    saturate, rounding = op.saturates, op.rounding
+    return ctx.add(
+        ew.CastOp(inner.operand, target, saturate=saturate, round_mode=rounding)
+    ).result
 
 
 def keeps_all_values(source: Attribute, target: Attribute) -> bool:
-    """Whether a cast from `source` to `target` changes no value."""
+    """Whether a cast from `source` to `target` is known to change no value."""
+    if source in STORED_ONLY or target in STORED_ONLY:
+        return source == target
     if is_bool(source):
         return True
     if is_bool(target):
