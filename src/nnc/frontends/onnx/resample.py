@@ -126,9 +126,9 @@ class _Positions:
         scale = self._axis.scale
         if scale is None:
             return self._b.div(self._after, self._before)
-        if isinstance(scale, float):
-            return self._b.scalar(scale, F64)
-        return scale
+        if isinstance(scale, SSAValue):
+            return scale
+        return self._b.scalar(scale, F64)
 
     def _size(self, dim: Dim) -> SSAValue:
         return self._b.cast(self._b.reshape(self._b.dims([dim]), ()), F64)

@@ -73,7 +73,9 @@ def _bin(op: nn.RoiAlignOp, image: Array, ys: Array, xs: Array, count: float) ->
     if not parts:
         return np.zeros(image.shape[2], image.dtype)
     if op.kind.data == "max":
-        return np.maximum(np.max(parts, 0), 0 if len(parts) < 4 * count else -np.inf)
+        best: Array = np.max(parts, 0)
+        # Samples outside are zeros.
+        return np.maximum(best, 0) if len(parts) < 4 * count else best
     total: Array = np.sum(parts, 0)
     return total / count
 
