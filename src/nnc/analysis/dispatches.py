@@ -13,7 +13,8 @@ that made it: `VerifyException` tells the reason.
 - window: one `nn.pool` or depthwise `nn.conv`, with elementwise ops before and after.
 - scan: one `nn.arg_reduce` or `nn.cumulative`, likewise.
 - rows: `nn.reduce` ops over the same axes of one shape, elementwise ops between.
-- selection: one `nn.scatter` or `nn.top_k` on block arguments, and nothing else.
+- selection: one op that picks, sorts or places elements, or `nn.lu`, on block
+  arguments, and nothing else.
 - pointwise: nothing above; elementwise ops and ops that move elements.
 """
 
@@ -53,6 +54,7 @@ MOVEMENT = VIEWS | {
     movement.IotaOp,
     movement.ResizeOp,
     movement.ConcatOp,
+    structure.RunSeedOp,
 }
 """Ops of which every result element is one element of an operand, or a constant."""
 

@@ -88,17 +88,30 @@ class Builder:
         self.known_values = KnownValues(weights)
         self._location: StringAttr | None = None
         self._scalars: dict[tuple[bytes, Attribute], SSAValue] = {}
+        self.iterations: tuple[SSAValue, ...] = ()
+        """The iteration numbers of the loops around, outermost first."""
+        self.random_streams = 0
+        """How many nodes draw random numbers without a seed."""
 
     @contextmanager
-    def nested(self, block: Block) -> Generator[None]:
-        """Append to another block for a while: that of a region, or of one around."""
-        outer, scalars = self.block, self._scalars
+    def nested(
+        self, block: Block, iteration: SSAValue | None = None
+    ) -> Generator[None]:
+        """
+        Append to another block for a while: that of a region, or of one around.
+
+        The block of a loop comes with the number of its iteration.
+        """
+        outer, scalars, iterations = self.block, self._scalars, self.iterations
         # Values of the region cannot be used behind it.
         self.block, self._scalars = block, dict(scalars)
+        if iteration is not None:
+            self.iterations = (*iterations, iteration)
         try:
             yield
         finally:
             self.block, self._scalars = outer, scalars
+            self.iterations = iterations
 
     def set_location(self, name: str) -> None:
         """The source node that the ops from here on stand for."""

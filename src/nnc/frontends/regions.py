@@ -17,10 +17,17 @@ from nnc.frontends.common import Builder, erase_dead_ops
 
 
 def build_region(
-    b: Builder, block: Block, build: Callable[[], Sequence[SSAValue]]
+    b: Builder,
+    block: Block,
+    build: Callable[[], Sequence[SSAValue]],
+    iteration: SSAValue | None = None,
 ) -> None:
-    """Let `build` append to `block`; what it gives is yielded."""
-    with b.nested(block):
+    """
+    Let `build` append to `block`; what it gives is yielded.
+
+    In the body of a loop, `iteration` is its number.
+    """
+    with b.nested(block, iteration):
         block.add_op(YieldOp(*build()))
         erase_dead_ops(block)
         b.materialize_known()

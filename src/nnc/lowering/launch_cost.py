@@ -25,6 +25,8 @@ from nnc.dialects.nn import (
     winograd,
 )
 from nnc.dialects.nn.attention import AttentionOp
+from nnc.dialects.nn.regions import RoiAlignOp, RoiMaxPoolOp
+from nnc.dialects.nn.suppression import NonMaxSuppressionOp
 from nnc.dialects.nn.types import dims_of, element_type_of, is_float
 from nnc.dialects.rt import DispatchOp
 from nnc.dialects.rt.types import buffer_type_of
@@ -153,6 +155,19 @@ def _walked(op: Operation) -> Dim:
             return dim_product(dims_of(op.updates))
         case selection.TopKOp():
             return dim_product(dims_of(op.operand))
+        case selection.ArgSortOp():
+            # A comparison for each level of a heap of some thousand rows.
+            return dim_product(dims_of(op.operand)) * 16
+        case NonMaxSuppressionOp():
+            return dim_product(dims_of(op.order)) * 16
+        case RoiAlignOp():
+            # Four pixels for each of some samples.
+            return dim_product(dims_of(op.result)) * 16
+        case RoiMaxPoolOp():
+            return dim_product(dims_of(op.result)) * 16
+        case linear.LuOp():
+            batch, size, _ = dims_of(op.operand)
+            return batch * size * size * size
         case _:
             return dim_product(dims_of(op.results[0]))
 

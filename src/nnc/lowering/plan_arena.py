@@ -65,10 +65,18 @@ def _lifetimes(function: FuncOp) -> dict[rt.AllocOp, tuple[int, int]]:
     lifetimes = _Lifetimes()
     lifetimes.visit(function.body.block)
     for alloc in lifetimes.unused:
-        if not alloc.result.uses:
-            alloc.detach()
-            alloc.erase()
+        _erase_unread(alloc)
     return lifetimes.found
+
+
+def _erase_unread(op: rt.AllocOp | rt.ViewOp) -> None:
+    """Erase what nobody reads, for instance because it is empty, and views of it."""
+    for use in list(op.result.uses):
+        if isinstance(use.operation, rt.ViewOp):
+            _erase_unread(use.operation)
+    if not op.result.uses:
+        op.detach()
+        op.erase()
 
 
 class _Lifetimes:

@@ -128,13 +128,15 @@ class RunContext:
         np.add(table, state.table, out=table)
         self._filled = (state.table_id, arena)
 
-    def clear_state(self, parallel: int = 0, log: int = 0) -> None:
+    def clear_state(self, parallel: int = 0, log: int = 0, seed: int = 0) -> None:
         """No error, no cancellation; this function for parallel launches, this log."""
         self.state[:] = _CLEAR
         if parallel:
             self.state[StateWord.PARALLEL] = parallel
         if log:
             self.state[StateWord.LOG] = log
+        if seed:
+            self.state[StateWord.SEED] = seed
 
     def close(self) -> None:
         """Give the arena back."""

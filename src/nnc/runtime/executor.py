@@ -8,10 +8,11 @@ import re
 import threading
 import weakref
 from collections import deque, namedtuple
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
@@ -43,6 +44,9 @@ _ndarray: Final = np.ndarray
 
 _READABLE: Final = 0x101
 """In `ndarray.flags.num`: contiguous and aligned."""
+
+_RUN_SEED: Final = "run_seed"
+"""The op that reads the seed of a run."""
 
 _LONG_RUN_SECONDS: Final = 0.5
 _POLL_SECONDS: Final = 0.1
@@ -146,6 +150,9 @@ class CompiledModel:
         self._lock = threading.Lock()
         self._last_seconds = 0.0
         self._is_dynamic = bool(plan.symbols)
+        self._seeds: Iterator[int] | None = None
+        """The seeds of the next runs, if anything reads them; `next` needs no lock."""
+        self.seed(int.from_bytes(os.urandom(7), "little"))
         self._touch_arena()
 
     def _touch_arena(self) -> None:
@@ -371,7 +378,8 @@ class CompiledModel:
             context.arena.reserve(state.packing.size)
         context.fill_table(state, self._planner.bases, addresses)
         parallel = self._code.parallel(self.num_threads) if state.ways > 1 else 0
-        context.clear_state(parallel, log)
+        seed = 0 if self._seeds is None else next(self._seeds)
+        context.clear_state(parallel, log, seed)
         self._call(context)
         words = context.state
         if words[_ERROR] or words[_CANCEL]:
@@ -436,6 +444,17 @@ class CompiledModel:
                 raise RunError("the compiled model is closed")
 
     # ---- what it is
+
+    def seed(self, number: int) -> None:
+        """
+        Let the random numbers of the next runs start from `number`, a new stream each.
+
+        Runs after equal seeds give equal results. It matters to models with random ops
+        that have no seed of their own; those draw anew in each run, and begin somewhere
+        else in each process until this is called.
+        """
+        if any(_RUN_SEED in kernel.ops for kernel in self._plan.kernels):
+            self._seeds = count(number % 2**62)
 
     @property
     def info(self) -> Info:

@@ -25,6 +25,8 @@ class StateWord(IntEnum):
     """Address of the function that shares a launch out to threads; zero: do not."""
     LOG = 6
     """Address of the log to write times to, or zero."""
+    SEED = 7
+    """What random numbers without a seed of their own start from in this run."""
 
 
 STATE_WORDS: Final = 8

@@ -34,15 +34,22 @@ from nnc.dialects.nn.base import LOCATION, copy_location
 from nnc.dialects.nn.constants import constant_value, make_constant
 from nnc.dialects.nn.control import LoopOp
 from nnc.dialects.nn.conv import ConvOp, ConvTransposeOp
-from nnc.dialects.nn.elementwise import ELEMENTWISE_OPS
+from nnc.dialects.nn.elementwise import ELEMENTWISE_OPS, ThreefryOp
 from nnc.dialects.nn.linear import MatmulOp
 from nnc.dialects.nn.movement import BroadcastOp, IotaOp
 from nnc.dialects.nn.structure import (
     MAX_INLINE_ELEMENTS,
     ConstantOp,
+    RunSeedOp,
     WeightOp,
 )
-from nnc.dialects.nn.types import ShapeAttr, bit_width, element_type_of, static_shape
+from nnc.dialects.nn.types import (
+    ShapeAttr,
+    bit_width,
+    dims_of,
+    element_type_of,
+    static_shape,
+)
 from nnc.dialects.nn.winograd import WinogradProductOp
 from nnc.errors import RunError
 from nnc.interpreters.nn import evaluate_op, has_reference
@@ -106,6 +113,8 @@ class _Folder:
             return False
         if isinstance(op, LoopOp) or not has_reference(op) or depends_on_sizes(op):
             # A loop may go on for as long as it likes when it runs, but not now.
+            return False
+        if is_random(op):
             return False
         if not self.fits(op):
             return False
@@ -214,6 +223,19 @@ def is_weight_operand(use: Use) -> bool:
     """Whether a contraction reads a value as weights: kernels want those as memory."""
     return use.index == 1 and isinstance(
         use.operation, ConvOp | ConvTransposeOp | MatmulOp | WinogradProductOp
+    )
+
+
+def is_random(op: Operation) -> bool:
+    """
+    Whether `op` makes random numbers.
+
+    Those of a run are not known yet, others take less memory as code than as weights.
+    """
+    return any(
+        isinstance(inner, RunSeedOp)
+        or (isinstance(inner, ThreefryOp) and bool(dims_of(inner.result)))
+        for inner in op.walk()
     )
 
 

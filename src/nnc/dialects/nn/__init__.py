@@ -8,7 +8,7 @@ from nnc.dialects.nn.attention import AttentionOp
 from nnc.dialects.nn.control import IfOp, LoopOp
 from nnc.dialects.nn.conv import ConvOp, ConvTransposeOp, PoolOp
 from nnc.dialects.nn.elementwise import ELEMENTWISE_OPS
-from nnc.dialects.nn.linear import MatmulOp, PackOp, UnpackOp
+from nnc.dialects.nn.linear import LuOp, MatmulOp, PackOp, UnpackOp
 from nnc.dialects.nn.movement import (
     BroadcastOp,
     ConcatOp,
@@ -30,8 +30,17 @@ from nnc.dialects.nn.reduction import (
     ReduceOp,
     SoftmaxOp,
 )
-from nnc.dialects.nn.selection import ScatterOp, TopKOp
-from nnc.dialects.nn.structure import ConstantOp, DimsOp, DispatchOp, WeightOp, YieldOp
+from nnc.dialects.nn.regions import RoiAlignOp, RoiMaxPoolOp
+from nnc.dialects.nn.selection import ArgSortOp, ScatterOp, TopKOp
+from nnc.dialects.nn.structure import (
+    ConstantOp,
+    DimsOp,
+    DispatchOp,
+    RunSeedOp,
+    WeightOp,
+    YieldOp,
+)
+from nnc.dialects.nn.suppression import NonMaxSuppressionOp
 from nnc.dialects.nn.tiles import TileAttr
 from nnc.dialects.nn.types import ShapeAttr
 from nnc.dialects.nn.winograd import (
@@ -58,6 +67,7 @@ NN = Dialect(
         MatmulOp,
         PackOp,
         UnpackOp,
+        LuOp,
         AttentionOp,
         ConvOp,
         ConvTransposeOp,
@@ -71,11 +81,16 @@ NN = Dialect(
         SoftmaxOp,
         ScatterOp,
         TopKOp,
+        ArgSortOp,
+        NonMaxSuppressionOp,
+        RoiAlignOp,
+        RoiMaxPoolOp,
         LayerNormOp,
         BatchNormOp,
         ConstantOp,
         WeightOp,
         DimsOp,
+        RunSeedOp,
         DispatchOp,
         IfOp,
         LoopOp,

@@ -33,7 +33,9 @@ from nnc.dialects.nn.types import (
     F8E5M2,
     F8E5M2FNUZ,
     F8E8M0FNU,
+    U64,
     NnTensorType,
+    bit_width,
     dims_of,
     element_type_of,
     is_bool,
@@ -374,6 +376,25 @@ class ShiftRightOp(BinaryOp):
 
 
 @irdl_op_definition
+class ThreefryOp(BinaryOp):
+    """
+    Random bits: the counters `rhs`, u64, enciphered with the keys `lhs`.
+
+    Threefry-2x32 with 20 rounds, of "Parallel Random Numbers: As Easy as 1, 2, 3"
+    (Salmon et al., 2011). Key, counter and result are two words each, the low half of a
+    number first. Equal keys and counters give equal bits on every machine.
+    """
+
+    name = "nn.threefry"
+    ELEMENTS: ClassVar = Elements.INTEGER
+
+    def inferred_types(self) -> Sequence[NnTensorType]:
+        if element_type_of(self.lhs) != U64:
+            raise VerifyException(f"{self.name}: u64 elements, got {self.lhs.type}")
+        return super().inferred_types()
+
+
+@irdl_op_definition
 class ClampOp(NnOp):
     """
     `min(max(x, min), max)` with constant bounds; NaN stays NaN.
@@ -604,6 +625,31 @@ class CastOp(NnOp):
         return [tensor_type(target, dims_of(self.operand))]
 
 
+@irdl_op_definition
+class BitCastOp(NnOp):
+    """The bits of the elements read as another element type of the same width."""
+
+    name = "nn.bit_cast"
+    ELEMENTS: ClassVar = Elements.NUMBER
+
+    operand = operand_def(TensorType)
+    result = result_def(TensorType)
+
+    def __init__(self, operand: SSAValue | Operation, element_type: Attribute) -> None:
+        operand = SSAValue.get(operand)
+        super().__init__(
+            [operand], result_types=[tensor_type(element_type, dims_of(operand))]
+        )
+
+    def inferred_types(self) -> Sequence[NnTensorType]:
+        before, after = element_type_of(self.operand), element_type_of(self.result)
+        if is_bool(after) or bit_width(before) != bit_width(after):
+            raise VerifyException(
+                f"{self.name}: {before} and {after} are no numbers of equal width"
+            )
+        return [tensor_type(after, dims_of(self.operand))]
+
+
 UNARY_OPS: tuple[type[UnaryOp], ...] = (
     NegOp,
     AbsOp,
@@ -647,6 +693,7 @@ BINARY_OPS: tuple[type[BinaryOp], ...] = (
     XorOp,
     ShiftLeftOp,
     ShiftRightOp,
+    ThreefryOp,
 )
 ELEMENTWISE_OPS: tuple[type[NnOp], ...] = (
     *UNARY_OPS,
@@ -657,4 +704,5 @@ ELEMENTWISE_OPS: tuple[type[NnOp], ...] = (
     IsInfOp,
     SelectOp,
     CastOp,
+    BitCastOp,
 )

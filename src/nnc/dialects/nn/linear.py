@@ -14,6 +14,7 @@ from nnc.dialects.nn.base import Elements, NnOp, require_same_element_type
 from nnc.dialects.nn.shapes import broadcast_dims
 from nnc.dialects.nn.types import (
     NnTensorType,
+    bit_width,
     dims_of,
     element_type_of,
     static_shape,
@@ -119,6 +120,45 @@ class UnpackOp(NnOp):
                 f"{self.result.type}"
             )
         return [tensor_type(element_type_of(self.operand), dims_of(self.result))]
+
+
+@irdl_op_definition
+class LuOp(NnOp):
+    """
+    The LU factorization of each matrix of a batch `[B, N, N]`, with partial pivoting.
+
+    `factors` holds U on and above the diagonal and below it L, whose diagonal is 1;
+    `sign` is -1 for an odd number of row exchanges, else 1. The pivot is the largest
+    element of its column, of equal ones the first. What is computed is the product of
+    a matrix with its rows exchanged; a column of zeros is left as it is.
+
+    Example: `%lu, %sign = nn.lu %x : (tensor<2x3x3xf32>) -> (...)`.
+    """
+
+    name = "nn.lu"
+    ELEMENTS: ClassVar = Elements.FLOAT
+
+    operand = operand_def(TensorType)
+    factors = result_def(TensorType)
+    sign = result_def(TensorType)
+
+    def __init__(self, operand: SSAValue | Operation) -> None:
+        operand = SSAValue.get(operand)
+        type_, dims = element_type_of(operand), dims_of(operand)
+        super().__init__(
+            [operand],
+            result_types=[tensor_type(type_, dims), tensor_type(type_, dims[:1])],
+        )
+
+    def inferred_types(self) -> Sequence[NnTensorType]:
+        type_, dims = element_type_of(self.operand), dims_of(self.operand)
+        if len(dims) != 3 or dims[1] != dims[2]:
+            raise VerifyException(
+                f"{self.name}: a batch of square matrices, got {self.operand.type}"
+            )
+        if bit_width(type_) < 32:
+            raise VerifyException(f"{self.name}: f32 or f64, not {type_}")
+        return [tensor_type(type_, dims), tensor_type(type_, dims[:1])]
 
 
 def packed_dims(

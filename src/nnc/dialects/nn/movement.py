@@ -425,7 +425,8 @@ class ResizeOp(NnOp):
     The operand sampled on a grid of another size (ONNX Resize).
 
     The output size comes from the result type. `scales` (one float an axis) maps
-    coordinates; where absent, the ratio of the sizes does. Axes whose sizes agree and
+    coordinates; where absent, the ratio of the sizes does. A scale times the size is a
+    length, which may lie above the output size. Axes whose sizes agree and
     whose scale is 1 are copied. Points beyond the border take its elements; the cubic
     coefficient is -0.75; integers round to even. An empty axis cannot grow.
     """

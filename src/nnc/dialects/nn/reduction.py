@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 from xdsl.dialects.builtin import (
     BoolAttr,
@@ -157,14 +157,22 @@ class ArgReduceOp(NnOp):
         return [tensor_type(I64, dims)]
 
 
+CumulativeKind = Literal["sum", "prod"]
+
+
 @irdl_op_definition
 class CumulativeOp(NnOp):
-    """Running sums along `axis`; `exclusive` leaves out the element itself."""
+    """
+    Running sums or products along `axis`; `exclusive` leaves out the element itself.
+
+    Example: `nn.cumulative %x {kind = "sum", axis = 0 : i64, ...}`.
+    """
 
     name = "nn.cumulative"
     ELEMENTS: ClassVar = Elements.NUMBER
 
     operand = operand_def(TensorType)
+    kind = prop_def(StringAttr)
     axis = prop_def(IntegerAttr)
     exclusive = prop_def(BoolAttr)
     reverse = prop_def(BoolAttr)
@@ -176,12 +184,16 @@ class CumulativeOp(NnOp):
         axis: int,
         exclusive: bool = False,
         reverse: bool = False,
+        kind: CumulativeKind = "sum",
     ) -> None:
         super().__init__(
-            [operand], {"axis": axis, "exclusive": exclusive, "reverse": reverse}
+            [operand],
+            {"kind": kind, "axis": axis, "exclusive": exclusive, "reverse": reverse},
         )
 
     def inferred_types(self) -> Sequence[NnTensorType]:
+        if self.kind.data not in get_args(CumulativeKind):
+            raise VerifyException(f"{self.name}: unknown kind '{self.kind.data}'")
         normalized_axis(self, self.axis.value.data, rank_of(self.operand))
         return [tensor_type(element_type_of(self.operand), dims_of(self.operand))]
 

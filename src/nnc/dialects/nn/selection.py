@@ -16,6 +16,9 @@ from xdsl.irdl import (
 from xdsl.utils.exceptions import VerifyException
 
 from nnc.dialects.nn.base import Elements, NnOp, require_elements
+from nnc.dialects.nn.linear import LuOp
+from nnc.dialects.nn.regions import RoiAlignOp, RoiMaxPoolOp
+from nnc.dialects.nn.suppression import NonMaxSuppressionOp
 from nnc.dialects.nn.types import (
     I64,
     NnTensorType,
@@ -138,5 +141,42 @@ class TopKOp(NnOp):
         return [tensor_type(element_type, dims), tensor_type(I64, dims)]
 
 
-SELECTION_OPS = (ScatterOp, TopKOp)
+@irdl_op_definition
+class ArgSortOp(NnOp):
+    """
+    The numbers of a matrix's rows in ascending order of the rows.
+
+    Rows are compared element by element; NaN comes behind all numbers, and equals NaN.
+    Of equal rows the one further in front comes first.
+
+    Example: `nn.arg_sort %x : (tensor<5x3xf32>) -> tensor<5xi64>`.
+    """
+
+    name = "nn.arg_sort"
+    ELEMENTS: ClassVar = Elements.NUMBER
+
+    operand = operand_def(TensorType)
+    result = result_def(TensorType)
+
+    def __init__(self, operand: SSAValue | Operation) -> None:
+        super().__init__([operand])
+
+    def inferred_types(self) -> Sequence[NnTensorType]:
+        dims = dims_of(self.operand)
+        if len(dims) != 2:
+            raise VerifyException(
+                f"{self.name}: rows of a matrix, got {self.operand.type}"
+            )
+        return [tensor_type(I64, dims[:1])]
+
+
+SELECTION_OPS = (
+    ScatterOp,
+    TopKOp,
+    ArgSortOp,
+    NonMaxSuppressionOp,
+    RoiAlignOp,
+    RoiMaxPoolOp,
+    LuOp,
+)
 """Ops that have a kernel of their own, and nothing beside them in a dispatch."""

@@ -42,6 +42,7 @@ from nnc.dialects.nn.literals import DenseAttr, dense_text
 from nnc.dialects.nn.tiles import TileAttr
 from nnc.dialects.nn.types import (
     I64,
+    U64,
     NnTensorType,
     ShapeAttr,
     tensor_type,
@@ -152,6 +153,26 @@ class DimsOp(NnOp):
 
     def inferred_types(self) -> Sequence[NnTensorType]:
         return [tensor_type(I64, [len(self.dims.dims)])]
+
+
+@irdl_op_definition
+class RunSeedOp(NnOp):
+    """
+    A u64 scalar that is another one in each run, and the same one all through a run.
+
+    What random numbers without a seed start from: `nn.run_seed : tensor<ui64>`.
+    """
+
+    name = "nn.run_seed"
+    assembly_format = "attr-dict `:` type(results)"
+
+    result = result_def(TensorType)
+
+    def __init__(self) -> None:
+        super().__init__([])
+
+    def inferred_types(self) -> Sequence[NnTensorType]:
+        return [tensor_type(U64, ())]
 
 
 _YIELDING = ("nn.dispatch", "rt.dispatch", "nn.if", "nn.loop")

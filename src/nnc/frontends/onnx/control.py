@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from xdsl.ir import Block, Region, SSAValue
 
 from nnc.dialects.nn.control import COUNT, FLAG, IfOp, LoopOp
-from nnc.dialects.nn.elementwise import CastOp, CompareOp
-from nnc.dialects.nn.movement import DimCastOp, ReshapeOp, SliceOp
+from nnc.dialects.nn.elementwise import CastOp, CompareOp, MaximumOp
+from nnc.dialects.nn.movement import DimCastOp, GatherOp, ReshapeOp, SliceOp
 from nnc.dialects.nn.types import (
     BOOL,
     I64,
@@ -232,7 +232,7 @@ def _loop(node: Node, b: Builder) -> Converted:
     restore = node.convert_subgraph.checkpoint()
     block = Block(arg_types=[COUNT, *(v.type for v in loop.initial)])
     try:
-        build_region(b, block, lambda: _body(loop, b, block))
+        build_region(b, block, lambda: _body(loop, b, block), block.args[0])
         b.set_location(node.name)
         return _region_loop(loop, b, block)
     except (UnsupportedError, SkippedError) as error:
@@ -312,7 +312,9 @@ def _unrolled(loop: _Loop, b: Builder) -> list[SSAValue]:
     assert loop.trips is not None
     for iteration in range(loop.trips.as_int() or 0):
         number = b.scalar(iteration, I64)
-        values = node.convert_subgraph(graph, [number, b.scalar(1, BOOL), *carried])
+        with b.nested(b.block, number):
+            going = b.scalar(1, BOOL)
+            values = node.convert_subgraph(graph, [number, going, *carried])
         b.set_location(node.name)
         goes_on = always(b, values[0])
         if goes_on is None:
@@ -382,13 +384,14 @@ def _scan(node: Node, b: Builder) -> Converted:
 @converter("Scan")
 def _scan_of_batch(node: Node, b: Builder) -> Converted:
     """Up to opset 8 there was a batch: a loop over that holds the loop."""
-    if node.optional_input(0) is not None:
-        raise UnsupportedError("sequence lengths of Scan")
+    lengths = node.optional_input(0)
     count = node.attr_int("num_scan_inputs")
     inputs = [v for v in node.inputs[1:] if v is not None]
     if not 0 < count <= len(inputs):
         raise InvalidNodeError(f"num_scan_inputs is {count} of {len(inputs)} inputs")
     backwards = _per_value(node, "directions", count)
+    if lengths is not None:
+        inputs.append(b.cast(lengths, I64))
     inputs = equal_first(b, inputs)
     batch = dims_of(inputs[0])[0]
     block = Block(
@@ -400,9 +403,10 @@ def _scan_of_batch(node: Node, b: Builder) -> Converted:
     values = block.args[1:]
 
     def build() -> Sequence[SSAValue]:
-        return scan(node, b, values[:-count], values[-count:], backwards)
+        *own, length = values if lengths is not None else (*values, None)
+        return scan(node, b, own[:-count], own[-count:], backwards, length)
 
-    build_region(b, block, build)
+    build_region(b, block, build, block.args[0])
     b.set_location(node.name)
     captured = isolate([block])
     loop = LoopOp(Region(block), [], inputs, captured, trips=batch)
@@ -415,11 +419,19 @@ def scan(
     initial: Sequence[SSAValue],
     scanned: Sequence[SSAValue],
     backwards: Sequence[int],
+    length: SSAValue | None = None,
 ) -> list[SSAValue]:
-    """The final states and stacked outputs of a scan along first axes."""
+    """
+    The final states and stacked outputs of a scan along first axes.
+
+    From iteration `length` on, states stay as they are and outputs are zeros.
+    """
     scanned = equal_first(b, scanned)
     trips = dims_of(scanned[0])[0]
-    scanned = [reversed_if(b, v, d) for v, d in zip(scanned, backwards, strict=True)]
+    scanned = [
+        reversed_if(b, v, d) if length is None else _reversed_head(b, v, d, length)
+        for v, d in zip(scanned, backwards, strict=True)
+    ]
     slices = [tensor_type(element_type_of(v), dims_of(v)[1:]) for v in scanned]
     block = Block(arg_types=[COUNT, *(tensor_type_of(v) for v in initial), *slices])
 
@@ -428,10 +440,17 @@ def scan(
         b.set_location(node.name)
         if len(values) < len(initial):
             raise InvalidNodeError(f"the body has {len(values)} outputs")
-        states = zip(values, initial, strict=False)
-        return [*(_same(b, *pair) for pair in states), *values[len(initial) :]]
+        pairs = zip(values, initial, strict=False)
+        states = [_same(b, *pair) for pair in pairs]
+        outputs = values[len(initial) :]
+        if length is None:
+            return [*states, *outputs]
+        runs = b.compare(block.args[0], length, "lt")
+        old = block.args[1 : 1 + len(initial)]
+        states = [b.select(runs, *pair) for pair in zip(states, old, strict=True)]
+        return [*states, *(b.select(runs, v, b.full(0, v)) for v in outputs)]
 
-    build_region(b, block, build)
+    build_region(b, block, build, block.args[0])
     b.set_location(node.name)
     captured = isolate([block])
     loop = LoopOp(Region(block), initial, scanned, captured, trips=trips)
@@ -443,6 +462,17 @@ def reversed_if(b: Builder, value: SSAValue, backwards: int) -> SSAValue:
     if not backwards:
         return value
     return reverse(b, value, 0)
+
+
+def _reversed_head(
+    b: Builder, value: SSAValue, backwards: int, length: SSAValue
+) -> SSAValue:
+    """`value` with the first `length` elements in reverse order, if `backwards`."""
+    if not backwards:
+        return value
+    place = b.iota(dims_of(value)[:1], 0, I64)
+    mirrored = b.sub(b.sub(length, 1), place)
+    return b.emit(GatherOp(value, b.binary(MaximumOp, mirrored, 0), 0))
 
 
 def reverse(b: Builder, value: SSAValue, axis: int) -> SSAValue:

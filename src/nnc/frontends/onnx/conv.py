@@ -25,7 +25,14 @@ def channel_vector(b: Builder, vector: SSAValue, rank: int) -> SSAValue:
     return b.reshape(vector, [1, dims_of(vector)[0], *[1] * (rank - 2)])
 
 
-def _kernel_of(node: Node, filter: SSAValue, rank: int) -> list[int]:
+def kernel_of(node: Node, filter: SSAValue, rank: int) -> list[int]:
+    """
+    The spatial sizes of a filter.
+
+    Raises:
+        InvalidNodeError: they do not fit the input or the attribute.
+        UnsupportedError: they are not constant.
+    """
     sizes = [d.as_int() for d in dims_of(filter)[2:]]
     kernel = [s for s in sizes if s is not None]
     if len(kernel) != len(sizes):
@@ -69,7 +76,7 @@ def convolution(node: Node, b: Builder, x: SSAValue, filter: SSAValue) -> SSAVal
         UnsupportedError: the size of the filter is not constant.
     """
     rank = spatial_rank_of(x)
-    kernel = _kernel_of(node, filter, rank)
+    kernel = kernel_of(node, filter, rank)
     groups = node.attr_int("group", 1)
     if groups < 1:
         raise InvalidNodeError(f"group must be positive, got {groups}")
@@ -110,7 +117,7 @@ def _crop_negative(
 def _conv_transpose(node: Node, b: Builder) -> Converted:
     x, filter = node.input(0), node.input(1)
     rank = spatial_rank_of(x)
-    kernel = _kernel_of(node, filter, rank)
+    kernel = kernel_of(node, filter, rank)
     groups = node.attr_int("group", 1)
     if groups < 1:
         raise InvalidNodeError(f"group must be positive, got {groups}")
@@ -128,8 +135,6 @@ def _conv_transpose(node: Node, b: Builder) -> Converted:
     padding = _transposed_padding(node, dims_of(x)[2:], full, strides)
     # Padding that is negative adds positions which no element reaches.
     low = [max(0, -(p.as_int() or 0)) for p in padding[:rank]]
-    if any(low):
-        raise UnsupportedError("a transposed convolution with negative padding")
     high = [max(0, -(p.as_int() or 0)) for p in padding[rank:]]
     result = b.emit(
         nn.ConvTransposeOp(
@@ -138,13 +143,16 @@ def _conv_transpose(node: Node, b: Builder) -> Converted:
             strides=strides,
             dilations=dilations,
             padding=[
-                *padding[:rank],
+                *(p + extra for p, extra in zip(padding[:rank], low, strict=True)),
                 *(p + h for p, h in zip(padding[rank:], high, strict=True)),
             ],
             output_padding=[e + h for e, h in zip(extra, high, strict=True)],
             groups=groups,
         )
     )
+    if any(low):
+        none = [0] * (rank + 2)
+        result = b.emit(nn.PadOp(result, [0, 0, *low], none))
     return _with_bias(node, b, result)
 
 

@@ -11,15 +11,16 @@ from nnc.dialects.nn import elementwise as ew
 from nnc.dialects.nn.base import BinaryOp, UnaryOp
 from nnc.dialects.nn.dtypes import element_type_for
 from nnc.dialects.nn.types import (
-    BOOL,
     F32,
     SMALL_FLOATS,
+    U8,
     dims_of,
     element_type_of,
+    is_bool,
     is_float,
     rank_of,
 )
-from nnc.frontends.common import Builder, InvalidNodeError, Operand, UnsupportedError
+from nnc.frontends.common import Builder, InvalidNodeError, Operand
 from nnc.frontends.onnx.node import Node
 from nnc.frontends.onnx.registry import converter
 from nnc.frontends.onnx.tensors import dtype_of
@@ -193,21 +194,6 @@ def _identity(node: Node, b: Builder) -> SSAValue:
     return node.input(0)
 
 
-@converter("Dropout")
-def _dropout(node: Node, b: Builder) -> list[SSAValue | None]:
-    x = node.input(0)
-    if node.version < 7 and not node.attr_int("is_test", 0) and node.uses_output(1):
-        raise UnsupportedError("training mode")
-    training = node.optional_input(2)
-    if training is not None and b.constant_scalar(training) != 0:
-        raise UnsupportedError("training mode")
-    mask = None
-    if node.uses_output(1):
-        mask_type = BOOL if node.version >= 10 else element_type_of(x)
-        mask = b.broadcast_to(b.scalar(1, mask_type), dims_of(x))
-    return [x, mask]
-
-
 # ---------------------------------------------------------------- casts
 
 
@@ -231,6 +217,18 @@ def _named_type(node: Node) -> int:
     if name not in known:
         raise InvalidNodeError(f"there is no element type '{name[:40]}'")
     return known[name]
+
+
+@converter("BitCast", since=26)
+def _bit_cast(node: Node, b: Builder) -> SSAValue:
+    x = node.input(0)
+    target = element_type_for(dtype_of(node.attr_int("to"), "the target type"))
+    if is_bool(element_type_of(x)):
+        # Booleans are bytes of 0 and 1.
+        x = b.cast(x, U8)
+    if is_bool(target):
+        return b.cast(b.emit(ew.BitCastOp(x, U8)), target)
+    return b.emit(ew.BitCastOp(x, target))
 
 
 @converter("CastLike", since=15)

@@ -26,6 +26,13 @@ def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
         yield from attribute.graphs
 
 
+def named_tensors(node: NodeProto) -> list[str]:
+    """The tensors that a node reads although they are no inputs: what is derived."""
+    if node.op_type != "Gradient" or node.domain != "ai.onnx.preview.training":
+        return []
+    return [a.s.decode("utf-8", "replace") for a in node.attribute if a.name == "y"]
+
+
 def ordered_nodes(
     nodes: Sequence[NodeProto],
     defined: set[str],
@@ -70,7 +77,7 @@ def ordered_nodes(
 
 def _names_read(node: NodeProto) -> list[str]:
     """What a node reads, the outer values that its subgraphs read included."""
-    names = [name for name in node.input if name]
+    names = [name for name in (*node.input, *named_tensors(node)) if name]
     if node.attribute:
         for graph in subgraphs(node):
             names.extend(outer_names(graph))

@@ -38,6 +38,7 @@ from nnc.frontends.common import (
 )
 from nnc.frontends.loader.limits import DEFAULT_LIMITS, Limits
 from nnc.frontends.onnx.graphs import (
+    named_tensors,
     node_name,
     ordered_nodes,
     outer_names,
@@ -261,7 +262,7 @@ class _Importer:
         for node in reversed(ordered):
             if any(o in used for o in node.output):
                 live.append(node)
-                used.update(node.input)
+                used.update(node.input, named_tensors(node))
                 if node.attribute:
                     for graph in subgraphs(node):
                         used.update(outer_names(graph))
@@ -455,6 +456,12 @@ class _Subgraphs(SubgraphConverter):
                 del report[count:]
 
         return restore
+
+    def value(self, name: str) -> SSAValue:
+        value = self._importer._value(name, self._scope)  # pyright: ignore[reportPrivateUsage] # one unit with the importer
+        if not isinstance(value, SSAValue):
+            raise SkippedError
+        return value
 
     def __call__(
         self, graph: GraphProto, arguments: Sequence[SSAValue] = ()

@@ -1,13 +1,24 @@
-"""Converters of matrix products."""
+"""Converters of matrix products and determinants."""
 
 from __future__ import annotations
 
 from xdsl.ir import SSAValue
 
-from nnc.dialects.nn.types import dims_of, element_type_of, is_float, rank_of
+from nnc.dialects import nn
+from nnc.dialects.nn.types import (
+    F32,
+    I64,
+    bit_width,
+    dims_of,
+    element_type_of,
+    is_float,
+    rank_of,
+)
 from nnc.frontends.common import Builder, InvalidNodeError
 from nnc.frontends.onnx.node import Node
 from nnc.frontends.onnx.registry import Converted, converter
+from nnc.frontends.shape_rules import simplest
+from nnc.symbolic import dim_product
 
 
 def matmul(b: Builder, lhs: SSAValue, rhs: SSAValue) -> SSAValue:
@@ -65,3 +76,22 @@ def _gemm(node: Node, b: Builder) -> Converted:
     dims = dims_of(result)
     bias = scaled(b, bias, int(beta) if integer else beta)
     return b.add(result, b.broadcast_to(bias, dims))
+
+
+@converter("Det", since=11)
+def _det(node: Node, b: Builder) -> Converted:
+    """The product of an LU factorization's diagonal, and of the exchanges' sign."""
+    x = node.input(0)
+    if rank_of(x) < 2:
+        raise InvalidNodeError(f"the input has rank {rank_of(x)}; 2 is the least")
+    *batch, rows, columns = dims_of(x)
+    size, type_ = simplest([rows, columns]), element_type_of(x)
+    x = b.dim_cast(x, [*batch, size, size])
+    wide = b.cast(x, F32) if bit_width(type_) < 32 else x
+    factors, sign = b.emit_all(
+        nn.LuOp(b.reshape(wide, [dim_product(batch), size, size]))
+    )
+    row, column = b.iota([size, size], 0, I64), b.iota([size, size], 1, I64)
+    diagonal = b.select(b.compare(row, column, "eq"), factors, 1)
+    product = b.reduce(diagonal, "prod", [1, 2], keep_dims=False)
+    return b.reshape(b.cast(b.mul(product, sign), type_), batch)

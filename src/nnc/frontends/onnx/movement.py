@@ -12,7 +12,6 @@ from nnc.dialects.nn.types import dims_of, element_type_of, rank_of
 from nnc.frontends.common import (
     Builder,
     InvalidNodeError,
-    UnsupportedError,
     require_sizes,
     shape_text,
 )
@@ -27,7 +26,7 @@ from nnc.frontends.onnx.node import (
 )
 from nnc.frontends.onnx.registry import Converted, converter
 from nnc.frontends.shape_rules import UNBOUNDED, reshaped_dims
-from nnc.symbolic import Dim, DimLike, ceildiv, dim_product
+from nnc.symbolic import Dim, DimLike, ceildiv, dim_min, dim_product
 
 # ---------------------------------------------------------------- shapes
 
@@ -217,8 +216,9 @@ def _split_evenly(node: Node, b: Builder, count: int) -> list[SSAValue | None]:
     rest = (size % count).as_int()
     if node.version < 18 and rest is not None and rest != 0:
         raise InvalidNodeError(f"{size} elements do not make {count} equal parts")
-    # Symbolic sizes are taken for divisible, which the run checks by the sum.
-    part = size // count if rest is None else ceildiv(size, count)
+    # Before opset 18 symbolic sizes are divisible, which the run checks by the sum.
+    rounds_up = node.version >= 18 or rest is not None
+    part = ceildiv(size, count) if rounds_up else size // count
     sizes = [part] * (count - 1)
     return _split_sizes(node, b, [*sizes, size - part * (count - 1)])
 
@@ -371,17 +371,16 @@ def _center_crop_pad(node: Node, b: Builder) -> Converted:
     x = node.input(0)
     rank = rank_of(x)
     axes = normalized_axes(node.attr_ints("axes", list(range(rank))), rank)
-    target = known_ints(b, node.input(1), "the target shape")
+    target = known_dims(b, node.input(1), "the target shape")
     if len(target) != len(axes):
         raise InvalidNodeError(f"{len(target)} sizes for {len(axes)} axes")
-    low, high = [0] * rank, [0] * rank
+    require_sizes(target, "the target shape")
+    low, high = [Dim.of(0)] * rank, [Dim.of(0)] * rank
     for axis, size in zip(axes, target, strict=True):
-        have = dims_of(x)[axis].as_int()
-        if have is None:
-            raise UnsupportedError(f"axis {axis} of {dims_of(x)[axis]} elements")
-        extra = size - have
-        if extra < 0:
-            start = -extra // 2
-            x = b.slice(x, [start], [start + size], [axis], [1])
-        low[axis], high[axis] = max(0, extra) // 2, max(0, extra) - max(0, extra) // 2
+        have = dims_of(x)[axis]
+        kept = dim_min(have, size)
+        start = (have - kept) // 2
+        x = b.slice(x, [start], [start + kept], [axis], [1])
+        low[axis] = (size - kept) // 2
+        high[axis] = size - kept - low[axis]
     return b.emit(nn.PadOp(x, low, high)) if any((*low, *high)) else x

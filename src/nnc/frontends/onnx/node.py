@@ -217,6 +217,10 @@ class SubgraphConverter:
         """What forgets the reports since now: the subgraph is converted anew."""
         return lambda: None
 
+    def value(self, name: str) -> SSAValue:
+        """The value of a name that a node reads by an attribute."""
+        raise UnsupportedError(f"the tensor '{name}' outside of a graph")
+
     def __call__(
         self, graph: GraphProto, arguments: Sequence[SSAValue] = ()
     ) -> list[SSAValue]:

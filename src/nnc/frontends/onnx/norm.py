@@ -23,27 +23,6 @@ from nnc.frontends.onnx.registry import Converted, converter
 from nnc.symbolic import dim_product
 
 
-@converter("BatchNormalization")
-def _batch_normalization(node: Node, b: Builder) -> Converted:
-    x = node.input(0)
-    parameters = [node.input(i) for i in range(1, 5)]
-    if rank_of(x) < 2:
-        raise InvalidNodeError(f"the input has rank {rank_of(x)}; 2 is the least")
-    if node.version < 9 and not node.attr_int("spatial", 1):
-        raise UnsupportedError("statistics for each position (spatial = 0)")
-    training = node.version >= 14 and node.attr_int("training_mode", 0)
-    if training or any(node.uses_output(i) for i in range(1, 5)):
-        raise UnsupportedError("training mode")
-    channels = dims_of(x)[1]
-    parameters = [
-        b.with_dim(b.cast(p, element_type_of(x)), 0, channels) if rank_of(p) == 1 else p
-        for p in parameters
-    ]
-    scale, bias, mean, variance = parameters
-    epsilon = node.attr_float("epsilon", 1e-5)
-    return [b.emit(nn.BatchNormOp(x, scale, bias, mean, variance, 1, epsilon))]
-
-
 def standardized(
     b: Builder, x: SSAValue, axes: Sequence[int], epsilon: float
 ) -> tuple[SSAValue, SSAValue, SSAValue]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from xdsl.ir import SSAValue
@@ -9,12 +10,13 @@ from xdsl.ir import SSAValue
 from nnc.dialects import nn
 from nnc.dialects.nn import elementwise as ew
 from nnc.dialects.nn.conv import PoolKind
+from nnc.dialects.nn.shapes import window_output_dim
 from nnc.dialects.nn.types import dims_of, element_type_of, is_float, rank_of
-from nnc.frontends.common import Builder, InvalidNodeError, UnsupportedError
+from nnc.frontends.common import Builder, InvalidNodeError
 from nnc.frontends.onnx.node import Node
 from nnc.frontends.onnx.registry import Converted, converter
 from nnc.frontends.shape_rules import same_padding
-from nnc.symbolic import Dim
+from nnc.symbolic import Dim, dim_max
 
 
 def window_ints(node: Node, name: str, rank: int, default: int = 1) -> list[int]:
@@ -76,9 +78,19 @@ def spatial_rank_of(value: SSAValue) -> int:
     return rank
 
 
-def _pool(
-    node: Node, b: Builder, x: SSAValue, kind: PoolKind, count_padding: bool
+def pooled(
+    node: Node,
+    b: Builder,
+    x: SSAValue,
+    kind: PoolKind,
+    count_padding: bool,
 ) -> SSAValue:
+    """
+    The pooling that the attributes of a node describe.
+
+    Raises:
+        InvalidNodeError: attributes and input do not fit.
+    """
     rank = spatial_rank_of(x)
     if not node.has_attr("kernel_shape"):
         raise InvalidNodeError("attribute 'kernel_shape' is missing")
@@ -112,40 +124,60 @@ def _pool(
     )
 
 
-@converter("MaxPool")
-def _max_pool(node: Node, b: Builder) -> Converted:
-    if node.uses_output(1):
-        raise UnsupportedError("output 'Indices'")
-    return [_pool(node, b, node.input(0), "max", False), None]
-
-
 @converter("AveragePool")
 def _average_pool(node: Node, b: Builder) -> Converted:
     count_padding = bool(node.attr_int("count_include_pad", 0))
-    return _pool(node, b, node.input(0), "average", count_padding)
+    return pooled(node, b, node.input(0), "average", count_padding)
 
 
-@converter("LpPool", since=2)
+@converter("LpPool")
 def _lp_pool(node: Node, b: Builder) -> Converted:
-    x, power = node.input(0), node.attr_int("p", 2)
+    x, power = node.input(0), _power(node)
     kernel = window_ints(node, "kernel_shape", spatial_rank_of(x))
-    if node.attr_int("ceil_mode", 0):
-        raise UnsupportedError("ceil_mode")
-    count = 1
-    for size in kernel:
-        count *= size
-    average = _pool(node, b, _powers(b, x, power), "average", True)
-    return _root(b, b.mul(average, float(count)), power)
+    # Padding adds nothing to a sum, so that windows may be filled up with it.
+    filled = _filled_up(node, b, _powers(b, x, power))
+    average = pooled(node, b, filled, "average", count_padding=True)
+    return _root(b, b.mul(average, float(math.prod(kernel))), power)
 
 
-def _powers(b: Builder, x: SSAValue, power: int) -> SSAValue:
+def _power(node: Node) -> float:
+    """The norm's exponent, which was a float in opset 1."""
+    power = node.attr_float("p", 2.0) if node.version < 2 else node.attr_int("p", 2)
+    if not power > 0:
+        raise InvalidNodeError(f"p must be positive, got {power}")
+    return power
+
+
+def _filled_up(node: Node, b: Builder, x: SSAValue) -> SSAValue:
+    """`x` with zeros behind it that the last window of `ceil_mode` reaches."""
+    if not node.attr_int("ceil_mode", 0):
+        return x
+    rank = spatial_rank_of(x)
+    kernel = window_ints(node, "kernel_shape", rank)
+    strides = window_ints(node, "strides", rank)
+    dilations = window_ints(node, "dilations", rank)
+    padding = padding_of(node, dims_of(x)[2:], kernel, strides, dilations)
+    high: list[Dim] = []
+    for axis, size in enumerate(dims_of(x)[2:]):
+        low, after = padding[axis], padding[rank + axis]
+        window = (kernel[axis], strides[axis], dilations[axis], low, after)
+        count = window_output_dim(size, *window, ceil_mode=True)
+        span = (kernel[axis] - 1) * dilations[axis] + 1
+        reached = (count - 1) * strides[axis] + span
+        high.append(dim_max(reached - (low + size + after), 0))
+    if not any(high):
+        return x
+    return b.emit(nn.PadOp(x, [0] * (rank + 2), [0, 0, *high]))
+
+
+def _powers(b: Builder, x: SSAValue, power: float) -> SSAValue:
     if power == 2:
         return b.mul(x, x)
     absolute = b.unary(ew.AbsOp, x)
     return absolute if power == 1 else b.binary(ew.PowOp, absolute, float(power))
 
 
-def _root(b: Builder, x: SSAValue, power: int) -> SSAValue:
+def _root(b: Builder, x: SSAValue, power: float) -> SSAValue:
     if power == 2:
         return b.unary(ew.SqrtOp, x)
     return x if power == 1 else b.binary(ew.PowOp, x, 1.0 / power)
@@ -161,9 +193,9 @@ def _global_average_pool(node: Node, b: Builder) -> Converted:
     return b.reduce(node.input(0), "mean", _spatial_axes(node.input(0)))
 
 
-@converter("GlobalLpPool", since=2)
+@converter("GlobalLpPool")
 def _global_lp_pool(node: Node, b: Builder) -> Converted:
-    x, power = node.input(0), node.attr_int("p", 2)
+    x, power = node.input(0), _power(node)
     total = b.reduce(_powers(b, x, power), "sum", _spatial_axes(x))
     return _root(b, total, power)
 

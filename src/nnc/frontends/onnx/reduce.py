@@ -8,7 +8,7 @@ from xdsl.ir import SSAValue
 
 from nnc.dialects import nn
 from nnc.dialects.nn import elementwise as ew
-from nnc.dialects.nn.reduction import ArgReduceKind, ReduceKind
+from nnc.dialects.nn.reduction import ArgReduceKind, CumulativeKind, ReduceKind
 from nnc.dialects.nn.types import dims_of, element_type_of, is_bool, rank_of
 from nnc.frontends.common import Builder
 from nnc.frontends.onnx.node import (
@@ -109,13 +109,16 @@ converter("ArgMax")(partial(_arg_reduce, "max"))
 converter("ArgMin")(partial(_arg_reduce, "min"))
 
 
-@converter("CumSum", since=11)
-def _cum_sum(node: Node, b: Builder) -> Converted:
+def _cumulative(kind: CumulativeKind, node: Node, b: Builder) -> Converted:
     x = node.input(0)
     axis = normalized_axis(known_int(b, node.input(1), "the axis"), rank_of(x))
     exclusive = bool(node.attr_int("exclusive", 0))
     reverse = bool(node.attr_int("reverse", 0))
-    return b.emit(nn.CumulativeOp(x, axis, exclusive, reverse))
+    return b.emit(nn.CumulativeOp(x, axis, exclusive, reverse, kind))
+
+
+converter("CumSum", since=11)(partial(_cumulative, "sum"))
+converter("CumProd", since=26)(partial(_cumulative, "prod"))
 
 
 # ---------------------------------------------------------------- softmax

@@ -24,11 +24,15 @@ MICROSOFT: Final = "com.microsoft"
 # The modules that register converters when they are imported.
 GROUPS: Final = (
     "attention",
+    "batch_norm",
     "control",
     "conv",
+    "deform",
     "einsum",
     "elementwise",
     "gather",
+    "gradient",
+    "indexed_pool",
     "linear",
     "microsoft.attention",
     "microsoft.block_weights",
@@ -48,6 +52,7 @@ GROUPS: Final = (
     "pool",
     "quantize",
     "quantized",
+    "random",
     "recurrent",
     "reduce",
     "resize",

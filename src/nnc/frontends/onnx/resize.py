@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import reduce
 from typing import get_args
 
 from xdsl.ir import SSAValue
 
 from nnc.analysis.ratio import Ratio
 from nnc.dialects import nn
+from nnc.dialects.nn import elementwise as ew
 from nnc.dialects.nn.movement import CoordinateMode, NearestMode, ResizeMode
-from nnc.dialects.nn.types import dims_of, rank_of
+from nnc.dialects.nn.types import F64, dims_of, rank_of
 from nnc.frontends.common import (
     Builder,
     DependsOnDataError,
     InvalidNodeError,
-    UnsupportedError,
+    require_sizes,
 )
 from nnc.frontends.onnx.node import Node, known_dims, normalized_axes
 from nnc.frontends.onnx.registry import Converted, converter
-from nnc.symbolic import Dim
+from nnc.frontends.onnx.resample import Axis, Method, resampled, tap_count
+from nnc.symbolic import Dim, dim_max, dim_min
 
 _MODES: dict[str, ResizeMode] = {
     "nearest": "nearest",
@@ -65,7 +69,15 @@ def _scaled(
     nearest: NearestMode,
 ) -> SSAValue:
     """`x` resized by factors; the result's sizes are rounded down."""
-    dims = dims_of(x)
+    sizes, fixed = _scaled_dims(dims_of(x), scales)
+    # Scales that depend on sizes are their ratio.
+    return _resized(b, x, sizes, fixed, mode, coordinates, nearest)
+
+
+def _scaled_dims(
+    dims: Sequence[Dim], scales: Sequence[Ratio]
+) -> tuple[list[Dim], list[float] | None]:
+    """Sizes, rounded down, and the scales if all are constant."""
     if len(scales) != len(dims):
         raise InvalidNodeError(f"{len(scales)} scales for {len(dims)} axes")
     fractions = [s.as_fraction() for s in scales]
@@ -73,9 +85,7 @@ def _scaled(
         raise InvalidNodeError("scales must be positive")
     sizes = [_product(d, s, f) for d, s, f in zip(dims, scales, fractions, strict=True)]
     fixed = [float(f) for f in fractions if f is not None]
-    # Scales that depend on sizes are their ratio.
-    known = fixed if len(fixed) == len(scales) else None
-    return _resized(b, x, sizes, known, mode, coordinates, nearest)
+    return sizes, fixed if len(fixed) == len(scales) else None
 
 
 def _product(dim: Dim, scale: Ratio, fraction: Fraction | None) -> Dim:
@@ -93,6 +103,22 @@ def _known_scales(b: Builder, value: SSAValue) -> list[Ratio]:
 
 
 # ---------------------------------------------------------------- Upsample
+
+
+@converter("Upsample")
+def _upsample_of_images(node: Node, b: Builder) -> Converted:
+    """Opset 1 had two attributes for the axes of an image."""
+    x = node.input(0)
+    if rank_of(x) != 4:
+        raise InvalidNodeError(f"the input has rank {rank_of(x)}, not 4")
+    factors = [
+        1.0,
+        1.0,
+        node.attr_float("height_scale"),
+        node.attr_float("width_scale"),
+    ]
+    scales = [Ratio.of(*s.as_integer_ratio()) for s in factors]
+    return _scaled(b, x, scales, _mode(node), "asymmetric", "floor")
 
 
 @converter("Upsample", since=7)
@@ -119,77 +145,167 @@ def _resize_10(node: Node, b: Builder) -> Converted:
 @converter("Resize", since=11)
 def _resize(node: Node, b: Builder) -> Converted:
     x = node.input(0)
-    rank = rank_of(x)
-    mode, coordinates = _mode(node), _coordinates(node)
+    method = _method(node)
+    axes = normalized_axes(node.attr_ints("axes", list(range(rank_of(x)))), rank_of(x))
+    sizes = node.optional_input(3)
+    if sizes is not None and dims_of(sizes) != (Dim.of(0),):
+        target = _Target.of_sizes(node, b, x, axes, known_dims(b, sizes, "sizes"))
+    else:
+        factors = node.optional_input(2)
+        if factors is None:
+            raise InvalidNodeError("neither scales nor sizes are given")
+        target = _Target.of_scales(x, axes, _known_scales(b, factors))
+    if target.is_simple and _is_simple(method):
+        return _resized(
+            b,
+            x,
+            target.dims,
+            target.fixed_scales(),
+            method.mode,
+            _COORDINATES[method.coordinates],
+            method.nearest,
+        )
+    require_sizes(target.dims, "the result's shape")
+    regions = _regions(node, b, len(axes)) if "crop" in method.coordinates else None
+    plan: list[Axis] = []
+    for number, axis in enumerate(axes):
+        before, after = dims_of(x)[axis], target.dims[axis]
+        scale, region = target.scales[axis], None
+        if regions is not None:
+            region = regions[number], regions[number + len(axes)]
+        if before == after and scale in (None, 1.0) and region is None:
+            continue
+        fixed = scale if isinstance(scale, float) else None
+        taps = tap_count(method, before, after, fixed)
+        plan.append(Axis(axis, before, after, scale, taps, region))
+    return resampled(b, x, plan, method)
+
+
+_EXTRA_COORDINATES = ("tf_crop_and_resize", "tf_half_pixel_for_nn")
+
+
+def _method(node: Node) -> Method:
+    mode = _mode(node)
     nearest = _NEAREST.get(node.attr_string("nearest_mode", "round_prefer_floor"))
     if nearest is None:
         raise InvalidNodeError("there is no such nearest_mode")
-    _refuse_options(node, mode)
-    axes = normalized_axes(node.attr_ints("axes", list(range(rank))), rank)
-    sizes = node.optional_input(3)
-    if sizes is not None and dims_of(sizes) != (Dim.of(0),):
-        given = known_dims(b, sizes, "sizes")
+    coordinates = node.attr_string("coordinate_transformation_mode", "half_pixel")
+    if coordinates not in (*_COORDINATES, *_EXTRA_COORDINATES):
+        raise InvalidNodeError(
+            f"there is no coordinate_transformation_mode '{coordinates[:40]}'"
+        )
+    weighted = mode != "nearest"
+    return Method(
+        mode,
+        coordinates,
+        nearest,
+        antialias=weighted and bool(node.attr_int("antialias", 0)),
+        exclude_outside=weighted and bool(node.attr_int("exclude_outside", 0)),
+        cubic=node.attr_float("cubic_coeff_a", -0.75),
+        extrapolation=node.attr_float("extrapolation_value", 0.0),
+    )
+
+
+def _is_simple(method: Method) -> bool:
+    """Whether `nn.resize` has what is asked for."""
+    is_usual = method.mode != "cubic" or method.cubic == -0.75
+    extra = method.antialias or method.exclude_outside
+    return is_usual and not extra and method.coordinates in _COORDINATES
+
+
+def _regions(node: Node, b: Builder, axes: int) -> list[SSAValue]:
+    """Starts, then ends, of the region of interest."""
+    roi = node.input(1)
+    if dims_of(roi) != (Dim.of(2 * axes),):
+        raise InvalidNodeError(f"a region of {roi.type} for {axes} axes")
+    return [b.cast(b.take(roi, 0, i), F64) for i in range(2 * axes)]
+
+
+@dataclass(frozen=True)
+class _Target:
+    """Sizes and scales of a result, one an axis of the input."""
+
+    dims: Sequence[Dim]
+    scales: Sequence[float | SSAValue | None]
+    """None where the ratio of the sizes is meant."""
+
+    @property
+    def is_simple(self) -> bool:
+        """Whether `nn.resize` can have these scales."""
+        is_ratio = all(s is None for s in self.scales)
+        return is_ratio or all(isinstance(s, float) for s in self.scales)
+
+    def fixed_scales(self) -> list[float] | None:
+        """The scales of `nn.resize`."""
+        fixed = [s for s in self.scales if isinstance(s, float)]
+        return fixed if len(fixed) == len(self.scales) else None
+
+    @staticmethod
+    def of_scales(x: SSAValue, axes: Sequence[int], given: Sequence[Ratio]) -> _Target:
+        if len(given) != len(axes):
+            raise InvalidNodeError(f"{len(given)} scales for {len(axes)} axes")
+        full = [Ratio.of(1)] * rank_of(x)
+        for axis, scale in zip(axes, given, strict=True):
+            full[axis] = scale
+        dims, fixed = _scaled_dims(dims_of(x), full)
+        # Scales that depend on sizes are their ratio.
+        return _Target(dims, fixed or [None] * len(dims))
+
+    @staticmethod
+    def of_sizes(
+        node: Node, b: Builder, x: SSAValue, axes: Sequence[int], given: Sequence[Dim]
+    ) -> _Target:
         if len(given) != len(axes):
             raise InvalidNodeError(f"{len(given)} sizes for {len(axes)} axes")
         dims = list(dims_of(x))
         for axis, size in zip(axes, given, strict=True):
             dims[axis] = size
-        scales = None
-        if node.attr_string("keep_aspect_ratio_policy", "stretch") != "stretch":
-            dims, scales = _keep_aspect_ratio(node, dims_of(x), dims, axes)
-        return _resized(b, x, dims, scales, mode, coordinates, nearest)
-    factors = node.optional_input(2)
-    if factors is None:
-        raise InvalidNodeError("neither scales nor sizes are given")
-    given_scales = _known_scales(b, factors)
-    if len(given_scales) != len(axes):
-        raise InvalidNodeError(f"{len(given_scales)} scales for {len(axes)} axes")
-    full = [Ratio.of(1)] * rank
-    for axis, scale in zip(axes, given_scales, strict=True):
-        full[axis] = scale
-    return _scaled(b, x, full, mode, coordinates, nearest)
+        policy = node.attr_string("keep_aspect_ratio_policy", "stretch")
+        if policy == "stretch":
+            return _Target(dims, [None] * len(dims))
+        if policy not in ("not_larger", "not_smaller"):
+            raise InvalidNodeError(
+                f"there is no keep_aspect_ratio_policy '{policy[:40]}'"
+            )
+        return _proportional(b, x, dims, axes, policy == "not_larger")
 
 
-def _coordinates(node: Node) -> CoordinateMode:
-    name = node.attr_string("coordinate_transformation_mode", "half_pixel")
-    if name in ("tf_crop_and_resize", "tf_half_pixel_for_nn"):
-        raise UnsupportedError(f"coordinate_transformation_mode '{name}'")
-    if name not in _COORDINATES:
-        raise InvalidNodeError(
-            f"there is no coordinate_transformation_mode '{name[:40]}'"
-        )
-    return _COORDINATES[name]
-
-
-def _refuse_options(node: Node, mode: ResizeMode) -> None:
-    if node.attr_int("antialias", 0) and mode != "nearest":
-        raise UnsupportedError("antialias")
-    if mode != "cubic":
-        return
-    if node.attr_int("exclude_outside", 0):
-        raise UnsupportedError("exclude_outside")
-    if node.attr_float("cubic_coeff_a", -0.75) != -0.75:
-        raise UnsupportedError("a cubic_coeff_a other than -0.75")
-
-
-def _keep_aspect_ratio(
-    node: Node, dims: Sequence[Dim], target: Sequence[Dim], axes: Sequence[int]
-) -> tuple[list[Dim], list[float]]:
+def _proportional(
+    b: Builder, x: SSAValue, target: Sequence[Dim], axes: Sequence[int], smallest: bool
+) -> _Target:
     """Sizes and scales when one factor, the smallest or largest, holds for all axes."""
-    policy = node.attr_string("keep_aspect_ratio_policy")
-    if policy not in ("not_larger", "not_smaller"):
-        raise InvalidNodeError(f"there is no keep_aspect_ratio_policy '{policy[:40]}'")
-    ratios: list[Fraction] = []
+    dims = dims_of(x)
+    if any(dims[a].as_int() == 0 for a in axes):
+        raise InvalidNodeError("an axis without elements has no aspect ratio")
+    result = list(dims)
+    choose = dim_min if smallest else dim_max
     for axis in axes:
-        size, wanted = dims[axis].as_int(), target[axis].as_int()
-        if size is None or wanted is None or not size:
-            raise UnsupportedError("keep_aspect_ratio_policy with free sizes")
-        ratios.append(Fraction(wanted, size))
-    scale = min(ratios) if policy == "not_larger" else max(ratios)
-    result, scales = list(dims), [1.0] * len(dims)
+        # Half rounds up; to round and to choose can change places.
+        rounded = [
+            (2 * target[a] * dims[axis] + dims[a]) // (2 * dims[a]) for a in axes
+        ]
+        result[axis] = reduce(choose, rounded)
+    scale = _common_scale(b, dims, target, axes, smallest)
+    scales: list[float | SSAValue | None] = [1.0] * len(dims)
     for axis in axes:
-        size = dims[axis].as_int() or 0
-        # Half rounds up.
-        result[axis] = Dim.of(math.floor(scale * size + Fraction(1, 2)))
-        scales[axis] = float(scale)
-    return result, scales
+        scales[axis] = scale
+    return _Target(result, scales)
+
+
+def _common_scale(
+    b: Builder,
+    dims: Sequence[Dim],
+    target: Sequence[Dim],
+    axes: Sequence[int],
+    smallest: bool,
+) -> float | SSAValue:
+    sizes = [(target[a].as_int(), dims[a].as_int()) for a in axes]
+    fixed = [Fraction(w, s) for w, s in sizes if w is not None and s is not None]
+    if len(fixed) == len(sizes):
+        return float(min(fixed) if smallest else max(fixed))
+    ratios = [
+        b.div(*(b.cast(b.reshape(b.dims([d]), ()), F64) for d in (target[a], dims[a])))
+        for a in axes
+    ]
+    op = ew.MinimumOp if smallest else ew.MaximumOp
+    return reduce(lambda first, second: b.binary(op, first, second), ratios)

@@ -9,8 +9,8 @@ from xdsl.ir import SSAValue
 
 from nnc.dialects import nn
 from nnc.dialects.nn import elementwise as ew
-from nnc.dialects.nn.types import I64, dims_of, element_type_of, rank_of
-from nnc.frontends.common import Builder, InvalidNodeError, UnsupportedError
+from nnc.dialects.nn.types import F32, I64, dims_of, element_type_of, rank_of
+from nnc.frontends.common import Builder, InvalidNodeError
 from nnc.frontends.onnx.node import Node
 from nnc.frontends.onnx.registry import Converted, converter
 from nnc.symbolic import Dim, dim_product
@@ -29,7 +29,7 @@ def _clamped(b: Builder, index: SSAValue, size: SSAValue) -> SSAValue:
     return b.binary(ew.MaximumOp, b.binary(ew.MinimumOp, index, b.sub(size, 1)), 0)
 
 
-class _Image:
+class Image:
     """Positions of `[N, C, ...]`, read by one index a spatial axis."""
 
     def __init__(self, b: Builder, x: SSAValue) -> None:
@@ -76,13 +76,13 @@ def _grid_sample(node: Node, b: Builder) -> Converted:
     x = b.dim_cast(x, [dims_of(grid)[0], *dims_of(x)[1:]])
     outer = dims_of(grid)[1:-1]
     grid = b.reshape(grid, [dims_of(grid)[0], dim_product(outer), rank])
-    image = _Image(b, x)
+    image = Image(b, x)
     # The grid names the last axis first.
     positions = [
         _denormalized(b, b.take(grid, 2, rank - 1 - axis), dim, align)
         for axis, dim in enumerate(image.spatial)
     ]
-    sampler = _Sampler(b, image, padding, align)
+    sampler = Sampler(b, image, padding, align)
     value = sampler.sample(positions, mode)
     value = b.cast(value, element_type_of(x))
     return b.reshape(value, [*dims_of(x)[:2], *outer])
@@ -96,10 +96,10 @@ def _denormalized(b: Builder, value: SSAValue, dim: Dim, align: bool) -> SSAValu
     return b.mul(b.sub(b.mul(b.add(value, 1), size), 1), 0.5)
 
 
-class _Sampler:
+class Sampler:
     """Interpolation in an image with a rule for what lies outside."""
 
-    def __init__(self, b: Builder, image: _Image, padding: str, align: bool) -> None:
+    def __init__(self, b: Builder, image: Image, padding: str, align: bool) -> None:
         self._b = b
         self._image = image
         self._padding = padding
@@ -203,8 +203,8 @@ def _roi_align(node: Node, b: Builder) -> Converted:
     if rank_of(x) != 4 or rank_of(rois) != 2 or rank_of(batch) != 1:
         raise InvalidNodeError(f"regions {rois.type}, {batch.type} of {x.type}")
     samples = node.attr_int("sampling_ratio", 0)
-    if samples < 1:
-        raise UnsupportedError("as many samples as a region is large")
+    if samples < 0:
+        raise InvalidNodeError(f"sampling_ratio is {samples}")
     mode = node.attr_string("mode", "avg")
     if mode not in ("avg", "max"):
         raise InvalidNodeError(f"there is no mode '{mode[:40]}'")
@@ -220,11 +220,76 @@ def _roi_align(node: Node, b: Builder) -> Converted:
         b.sub(b.mul(b.take(rois, 1, column), scale), offset) for column in range(4)
     ]
     sizes = [node.attr_int("output_height", 1), node.attr_int("output_width", 1)]
+    if not samples:
+        return _roi_align_adaptively(b, x, corners, batch, sizes, mode, not offset)
     axes = [
         _roi_positions(b, corners[1 - i], corners[3 - i], sizes[i], samples, not offset)
         for i in range(2)
     ]
     return _RoiReader(b, x, b.cast(batch, I64), mode).pooled(axes, sizes, samples)
+
+
+def _roi_align_adaptively(
+    b: Builder,
+    x: SSAValue,
+    corners: Sequence[SSAValue],
+    batch: SSAValue,
+    sizes: Sequence[int],
+    mode: str,
+    at_least_1: bool,
+) -> SSAValue:
+    """As many samples as a bin has pixels."""
+    columns = [corners[1], corners[0]]
+    for axis, bins in enumerate(sizes):
+        length = b.sub(corners[3 - axis], corners[1 - axis])
+        if at_least_1:
+            length = b.binary(ew.MaximumOp, length, 1)
+        columns.append(b.div(length, bins))
+    count = dims_of(batch)[0]
+    boxes = b.concat([b.reshape(c, [count, 1]) for c in columns], 1)
+    rows = b.transpose(x, [0, 2, 3, 1])
+    kind = "average" if mode == "avg" else "max"
+    batch = b.cast(batch, I64)
+    y = b.emit(nn.RoiAlignOp(rows, b.cast(boxes, F32), batch, kind, sizes))
+    return b.transpose(y, [0, 3, 1, 2])
+
+
+@converter("MaxRoiPool")
+def _max_roi_pool(node: Node, b: Builder) -> Converted:
+    x, rois = node.input(0), node.input(1)
+    bins = node.attr_ints("pooled_shape")
+    if rank_of(x) != 4 or rank_of(rois) != 2 or len(bins) != 2 or min(bins) < 1:
+        raise InvalidNodeError(f"{bins} bins of regions {rois.type} of {x.type}")
+    rois = b.with_dim(rois, 1, 5)
+    images = b.cast(b.take(rois, 1, 0), I64)
+    scale = node.attr_float("spatial_scale", 1.0)
+    # Halves are rounded away from zero.
+    first_x, first_y, last_x, last_y = (
+        _half_away(b, b.mul(b.take(rois, 1, 1 + i), scale)) for i in range(4)
+    )
+    height = _bin_ranges(b, first_y, last_y, bins[0])
+    width = _bin_ranges(b, first_x, last_x, bins[1])
+    rows = b.transpose(x, [0, 2, 3, 1])
+    y = b.emit(nn.RoiMaxPoolOp(rows, height, width, images))
+    return b.transpose(y, [0, 3, 1, 2])
+
+
+def _half_away(b: Builder, x: SSAValue) -> SSAValue:
+    size = b.unary(ew.FloorOp, b.add(b.unary(ew.AbsOp, x), 0.5))
+    return b.mul(size, b.unary(ew.SignOp, x))
+
+
+def _bin_ranges(b: Builder, first: SSAValue, last: SSAValue, bins: int) -> SSAValue:
+    """The pixels of each bin `[R, bins, 2]`: the first, and the one behind the last."""
+    count, type_ = dims_of(first)[0], element_type_of(first)
+    length = b.binary(ew.MaximumOp, b.add(b.sub(last, first), 1), 1)
+    size = b.reshape(b.div(length, bins), [count, 1])
+    start = b.reshape(first, [count, 1])
+    places = b.iota([1, bins], 1, type_)
+    low = b.add(b.unary(ew.FloorOp, b.mul(places, size)), start)
+    high = b.add(b.unary(ew.CeilOp, b.mul(b.add(places, 1), size)), start)
+    parts = [b.reshape(b.cast(v, I64), [count, bins, 1]) for v in (low, high)]
+    return b.concat(parts, 2)
 
 
 def _roi_positions(

@@ -98,6 +98,49 @@ def _scatter_elements(node: Node, b: Builder) -> Converted:
     return b.reshape(result, wide)
 
 
+@converter("TensorScatter", since=24)
+def _tensor_scatter(node: Node, b: Builder) -> Converted:
+    """Each element of the cache is the old one or, from its place on, a new one."""
+    cache, update = node.input(0), node.input(1)
+    rank = rank_of(cache)
+    axis = node.attr_axis(-2, rank)
+    mode = node.attr_string("mode", "linear")
+    if mode not in ("linear", "circular"):
+        raise InvalidNodeError(f"there is no mode '{mode[:40]}'")
+    if axis == 0 or rank_of(update) != rank:
+        raise InvalidNodeError(f"axis {axis} of {cache.type}, updates {update.type}")
+    dims = list(dims_of(cache))
+    count = dims_of(update)[axis]
+    update = b.dim_cast(update, [*dims[:axis], count, *dims[axis + 1 :]])
+    size, length = (b.reshape(b.dims([d]), ()) for d in (dims[axis], count))
+    start = node.optional_input(2)
+    if start is None:
+        start = b.broadcast_to(b.scalar(0, I64), [dims[0]])
+    start = b.with_dim(b.cast(start, I64), 0, dims[0])
+    start = b.reshape(start, [dims[0], *[1] * (rank - 1)])
+    shape = [*[1] * axis, dims[axis], *[1] * (rank - axis - 1)]
+    source = b.sub(b.iota(shape, axis, I64), start)
+    if mode == "circular":
+        source = b.binary(ew.ModOp, source, b.binary(ew.MaximumOp, size, 1))
+    is_new = b.binary(
+        ew.AndOp, b.compare(source, 0, "ge"), b.compare(source, length, "lt")
+    )
+    last = b.binary(ew.MinimumOp, source, b.sub(length, 1))
+    source = b.binary(ew.MaximumOp, last, 0)
+    if mode == "linear":
+        # What would be written beyond the cache: no place for the kernel to read from.
+        fits = b.binary(
+            ew.AndOp,
+            b.compare(start, 0, "ge"),
+            b.compare(b.add(start, length), size, "le"),
+        )
+        source = b.select(fits, source, -(2**62))
+    if (known := count.as_int()) is not None and known == 0:
+        return cache
+    new = b.emit(nn.GatherElementsOp(update, b.broadcast_to(source, dims), axis))
+    return b.select(is_new, new, cache)
+
+
 def flat_position(
     b: Builder, parts: list[SSAValue], dims: tuple[Dim, ...] | list[Dim]
 ) -> SSAValue:

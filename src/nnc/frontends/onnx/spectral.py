@@ -1,4 +1,4 @@
-"""Converters of Fourier transforms, as products with the matrix of the transform."""
+"""Converters of Fourier transforms, as products with a matrix, and of mel weights."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from xdsl.ir import Attribute, SSAValue
 
 from nnc.dialects import nn
 from nnc.dialects.nn import elementwise as ew
+from nnc.dialects.nn.dtypes import element_type_for
 from nnc.dialects.nn.types import F64, I64, dims_of, element_type_of, rank_of
-from nnc.frontends.common import Builder, InvalidNodeError
+from nnc.frontends.common import Builder, InvalidNodeError, require_sizes
 from nnc.frontends.onnx.node import Node, known_dims, known_int, normalized_axis
 from nnc.frontends.onnx.registry import Converted, converter
+from nnc.frontends.onnx.tensors import dtype_of
 from nnc.symbolic import Dim, DimLike
 
 
@@ -154,3 +156,50 @@ def _stft(node: Node, b: Builder) -> Converted:
     assert dims_of(x) == (batch, frames, size, parts)
     onesided = bool(node.attr_int("onesided", 1))
     return fourier_transform(b, x, size, size // 2 + 1 if onesided else size, False)
+
+
+# ---------------------------------------------------------------- MelWeightMatrix
+
+
+@converter("MelWeightMatrix", since=17)
+def _mel_weight_matrix(node: Node, b: Builder) -> Converted:
+    """Triangles over the bins of a spectrogram, of equal width on the mel scale."""
+    (bins,) = _one_dim(b, node.input(0), "the number of bins")
+    (length,) = _one_dim(b, node.input(1), "the length of the transform")
+    rate = b.cast(b.reshape(node.input(2), ()), F64)
+    low, high = (_mel(b, b.reshape(node.input(i), ())) for i in (3, 4))
+    require_sizes([bins, length], "num_mel_bins or dft_length")
+    edges = b.iota([bins + 2], 0, F64)
+    count = b.cast(b.reshape(b.dims([bins + 2]), ()), F64)
+    mel = b.add(b.mul(edges, b.div(b.sub(high, low), count)), low)
+    power = b.unary(ew.ExpOp, b.mul(mel, math.log(10) / _MEL_FACTOR))
+    hertz = b.mul(b.sub(power, 1), _MEL_BREAK)
+    size = b.cast(b.reshape(b.dims([length + 1]), ()), F64)
+    edge = b.unary(ew.FloorOp, b.div(b.mul(hertz, size), rate))
+    left, centre, right = (
+        b.reshape(b.slice(edge, [i], [bins + i], [0], [1]), [1, bins]) for i in range(3)
+    )
+    row = b.iota([length // 2 + 1, 1], 0, F64)
+    rising = b.div(b.sub(row, left), b.sub(centre, left))
+    falling = b.div(b.sub(right, row), b.sub(right, centre))
+    inside = [b.compare(row, left, "ge"), b.compare(row, right, "lt")]
+    weight = b.select(b.compare(row, centre, "lt"), rising, falling)
+    weight = b.select(b.binary(ew.AndOp, *inside), weight, 0)
+    # The centre has weight 1 even where the triangle has no width.
+    weight = b.select(b.compare(row, centre, "eq"), 1, weight)
+    dtype = dtype_of(node.attr_int("output_datatype", 1), "the result")
+    return b.cast(weight, element_type_for(dtype))
+
+
+_MEL_FACTOR = 2595
+_MEL_BREAK = 700
+"""The mel scale's constants: `m = 2595 log10(1 + f / 700)`."""
+
+
+def _mel(b: Builder, hertz: SSAValue) -> SSAValue:
+    ratio = b.div(b.cast(hertz, F64), _MEL_BREAK)
+    return b.mul(b.unary(ew.LogOp, b.add(ratio, 1)), _MEL_FACTOR / math.log(10))
+
+
+def _one_dim(b: Builder, value: SSAValue, what: str) -> list[Dim]:
+    return known_dims(b, b.reshape(value, ()), what)

@@ -37,6 +37,7 @@ from nnc.interpreters.nn import (
     linear,
     movement,
     reduction,
+    regions,
     resize,
     selection,
     structure,
@@ -55,6 +56,7 @@ GROUPS: Mapping[str, References] = {
     "attention": attention.REFERENCES,
     "conv": conv.REFERENCES,
     "reduction": reduction.REFERENCES,
+    "regions": regions.REFERENCES,
     "selection": selection.REFERENCES,
     "structure": structure.REFERENCES,
     "winograd": winograd.REFERENCES,
@@ -153,12 +155,13 @@ def run_module(
     weights: WeightStore,
     inputs: Sequence[NDArray[Any]] | Mapping[str, NDArray[Any]],
     listeners: Sequence[Interpreter.Listener] = (),
+    run_seed: int = 0,
 ) -> list[NDArray[Any]]:
     """
     The outputs of the function `@main` for these inputs, in order.
 
     Inputs come by position or by name (`nn.name` of the arguments); symbols take their
-    values from the shapes.
+    values from the shapes. Random numbers without a seed start from `run_seed`.
 
     Raises:
         InputError: the inputs do not fit the arguments of `@main`.
@@ -166,7 +169,7 @@ def run_module(
     """
     main = main_of(module)
     arrays, symbols = bind_inputs(main, inputs)
-    environment = Environment(symbols, weights)
+    environment = Environment(symbols, weights, run_seed)
     interpreter = interpreter_for(module, environment, listeners)
     with np.errstate(all="ignore"):
         try:

@@ -131,6 +131,24 @@ def _inside_width(amount: Array) -> Array:
     return (amount >= 0) & (amount < 8 * amount.dtype.itemsize)
 
 
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+_PARITY = 0x1BD11BDA
+
+
+def _threefry(key: Array, counter: Array) -> Array:
+    """Threefry-2x32-20 of two words each, low halves first."""
+    keys = [(key >> (32 * i)).astype(np.uint32) for i in range(2)]
+    keys.append(keys[0] ^ keys[1] ^ np.uint32(_PARITY))
+    a, c = ((counter >> (32 * i)).astype(np.uint32) + keys[i] for i in range(2))
+    for group in range(5):
+        for by in _ROTATIONS[group % 2]:
+            a = a + c
+            c = ((c << by) | (c >> (32 - by))) ^ a
+        a = a + keys[(group + 1) % 3]
+        c = c + keys[(group + 2) % 3] + np.uint32(group + 1)
+    return a.astype(np.uint64) | (c.astype(np.uint64) << 32)
+
+
 _BINARY: dict[type[Operation], Callable[[Array, Array], Array]] = {
     nn.AddOp: np.add,
     nn.SubOp: np.subtract,
@@ -146,6 +164,7 @@ _BINARY: dict[type[Operation], Callable[[Array, Array], Array]] = {
     nn.XorOp: np.bitwise_xor,
     nn.ShiftLeftOp: _shift_left,
     nn.ShiftRightOp: _shift_right,
+    nn.ThreefryOp: _threefry,
 }
 
 
@@ -208,3 +227,9 @@ def _select(
     _: nn.SelectOp, __: Environment, condition: Array, yes: Array, no: Array
 ) -> Array:
     return np.where(condition, yes, no)
+
+
+@REFERENCES.implements(nn.BitCastOp)
+def _bit_cast(op: nn.BitCastOp, _: Environment, x: Array) -> Array:
+    dtype = numpy_dtype(element_type_of(op.result))
+    return np.ascontiguousarray(x).reshape(-1).view(dtype).reshape(x.shape)

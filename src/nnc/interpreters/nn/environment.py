@@ -29,6 +29,8 @@ class Environment:
 
     symbols: Mapping[str, int] = field(default_factory=dict[str, int])
     weights: WeightStore = field(default_factory=WeightStore)
+    run_seed: int = 0
+    """What `nn.run_seed` gives."""
 
     def sizes(self, dims: Sequence[Dim], op: Operation) -> tuple[int, ...]:
         """

@@ -42,3 +42,22 @@ def _unpack(op: nn.UnpackOp, env: Environment, x: Array) -> Array:
     groups, panels, rows, panel = x.shape
     matrix = x.transpose(2, 0, 1, 3).reshape(rows, groups, panels * panel)
     return matrix[:, :, : shape[-1] // groups].reshape(shape)
+
+
+@REFERENCES.implements(nn.LuOp)
+def _lu(_: nn.LuOp, __: Environment, x: Array) -> tuple[Array, Array]:
+    factors, signs = x.copy(), np.ones(len(x), x.dtype)
+    for number, matrix in enumerate(factors):
+        for step in range(len(matrix)):
+            column = np.abs(matrix[step:, step])
+            # NaN is never chosen, as it is larger than nothing.
+            pivot = int(np.argmax(np.where(np.isnan(column), -1, column)))
+            if pivot and not np.isnan(column[0]):
+                matrix[[step, step + pivot]] = matrix[[step + pivot, step]]
+                signs[number] = -signs[number]
+            if matrix[step, step] == 0:
+                continue
+            below = matrix[step + 1 :]
+            below[:, step] /= matrix[step, step]
+            below[:, step + 1 :] -= np.outer(below[:, step], matrix[step, step + 1 :])
+    return factors, signs

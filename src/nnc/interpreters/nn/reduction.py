@@ -85,10 +85,11 @@ def _cumulative(op: nn.CumulativeOp, _: Environment, x: Array) -> Array:
     axis = op.axis.value.data
     wide = doubled(x)
     wide = np.flip(wide, axis) if op.reverse.value.data else wide
-    total = np.cumsum(wide, axis, dtype=wide.dtype)
+    is_sum = op.kind.data == "sum"
+    total = (np.cumsum if is_sum else np.cumprod)(wide, axis, dtype=wide.dtype)
     if op.exclusive.value.data:
         total = np.roll(total, 1, axis)
-        np.moveaxis(total, axis, 0)[:1] = 0
+        np.moveaxis(total, axis, 0)[:1] = 0 if is_sum else 1
     return narrowed(np.flip(total, axis) if op.reverse.value.data else total, x)
 
 

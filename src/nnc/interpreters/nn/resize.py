@@ -67,7 +67,8 @@ def _coordinates(mode: str, before: int, after: int, scale: float) -> Array:
         case "pytorch_half_pixel":
             return (x + 0.5) / scale - 0.5 if after > 1 else x
         case "align_corners":
-            return x * ((before - 1) / (after - 1)) if after > 1 else x
+            # A single element lies on the first one, whatever the step.
+            return x * ((before - 1) / max(scale * before - 1, 1))
         case _:
             return x / scale
 

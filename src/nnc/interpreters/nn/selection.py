@@ -8,6 +8,7 @@ import numpy as np
 
 from nnc.dialects.nn import selection as nn
 from nnc.dialects.nn.base import location_of
+from nnc.dialects.nn.suppression import NonMaxSuppressionOp
 from nnc.errors import IndexOutOfRange
 from nnc.interpreters.nn.environment import (
     Array,
@@ -57,3 +58,56 @@ def _top_k(op: nn.TopKOp, env: Environment, x: Array) -> tuple[Array, Array]:
         keys = -keys if is_floating(keys) else ~keys
     order = np.argsort(keys, axis=1, kind="stable")[:, :count].astype(np.int64)
     return np.take_along_axis(x, order, 1), order
+
+
+@REFERENCES.implements(nn.ArgSortOp)
+def _arg_sort(_: nn.ArgSortOp, __: Environment, x: Array) -> Array:
+    if not x.shape[1]:
+        return np.arange(len(x))
+    # The first key counts least; numpy sorts NaN to the end.
+    return np.lexsort(widened(x).T[::-1])
+
+
+@REFERENCES.implements(NonMaxSuppressionOp)
+def _non_max_suppression(
+    op: NonMaxSuppressionOp,
+    env: Environment,
+    boxes: Array,
+    order: Array,
+    candidates: Array,
+    threshold: Array,
+    limit: Array,
+) -> tuple[Array, Array, Array]:
+    picked, count, corners = (
+        np.zeros(env.shape_of(r, op), d)
+        for r, d in zip(op.results, (np.int64, np.int64, np.float32), strict=True)
+    )
+    most = min(int(limit), picked.shape[1])
+    for row, numbers in enumerate(order):
+        image = boxes[row * len(boxes) // len(order)]
+        chosen: list[int] = []
+        for number, is_candidate in zip(numbers.tolist(), candidates[row], strict=True):
+            if not is_candidate or len(chosen) >= most:
+                continue
+            if not -len(image) <= number < len(image):
+                raise IndexOutOfRange(
+                    f"index {number} is outside of an axis of {len(image)} (node "
+                    f"'{location_of(op)}')"
+                )
+            number %= len(image)
+            if not np.any(_overlaps(image[number], image[chosen]) > threshold):
+                chosen.append(number)
+        picked[row, : len(chosen)], count[row] = chosen, len(chosen)
+        corners[row, :, : len(chosen)] = image[chosen].T
+    return picked, count, corners
+
+
+def _overlaps(box: Array, others: Array) -> Array:
+    """The intersection's part of the union, for one box and many."""
+    low = np.maximum(box[:2], others[:, :2])
+    high = np.minimum(box[2:], others[:, 2:])
+    common = np.prod(high - low, 1)
+    area, areas = np.prod(box[2:] - box[:2]), np.prod(others[:, 2:] - others[:, :2], 1)
+    union = area + areas - common
+    is_real = np.all(high > low, 1) & (common > 0) & (union > 0)
+    return np.where(is_real & (area > 0) & (areas > 0), common / union, -np.inf)

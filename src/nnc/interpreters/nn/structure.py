@@ -37,6 +37,11 @@ def _dims(op: nn.DimsOp, env: Environment) -> Array:
     return np.array(env.sizes(op.dims.dims, op), np.int64)
 
 
+@REFERENCES.implements(nn.RunSeedOp)
+def _run_seed(_: nn.RunSeedOp, env: Environment) -> Array:
+    return np.array(env.run_seed, np.uint64)
+
+
 def run_block(
     block: Block,
     arguments: Sequence[Array],

@@ -17,10 +17,10 @@ from xdsl.ir import Attribute, Operation, OpResult, SSAValue
 from nnc.dialects.nn import movement as mv
 from nnc.dialects.nn.base import ints, location_of
 from nnc.dialects.nn.constants import dense_array
-from nnc.dialects.nn.structure import ConstantOp, DimsOp
-from nnc.dialects.nn.types import STORED_ONLY, dims_of, element_type_of
+from nnc.dialects.nn.structure import ConstantOp, DimsOp, RunSeedOp
+from nnc.dialects.nn.types import STORED_ONLY, U64, dims_of, element_type_of
 from nnc.errors import CompileError
-from nnc.lowering.lower_dispatches.elementwise import ELEMENTWISE, compute_type
+from nnc.lowering.lower_dispatches.elementwise import ELEMENTWISE, compute_type, convert
 from nnc.lowering.lower_dispatches.expressions import (
     Apply,
     Call,
@@ -42,13 +42,15 @@ from nnc.lowering.lower_dispatches.index import (
     simplified,
     split,
 )
-from nnc.lowering.lower_dispatches.kernel_builder import BufferArg
+from nnc.lowering.lower_dispatches.kernel_builder import BufferArg, KernelBuilder
 from nnc.symbolic import Dim, DimLike, dim_max, dim_product
 from nnc.weights import Array
 
 Indices = tuple[Index, ...]
 HoleRule = Callable[[Indices], Node]
 ZERO = Index({}, 0)
+RUN_SEED_WORD = 7
+"""Position of the run's seed in the run state."""
 
 
 class Elements:
@@ -401,6 +403,14 @@ def _dims(elements: Elements, op: DimsOp, indices: Indices) -> Node:
     return _chosen(index, nodes)
 
 
+def _run_seed(elements: Elements, op: RunSeedOp, indices: Indices) -> Node:
+    def emit(kb: KernelBuilder, _: Sequence[SSAValue]) -> SSAValue:
+        word = kb.load_invariant(kb.state, RUN_SEED_WORD)
+        return convert(kb, word, U64)
+
+    return Call(U64, emit, (Number(U64, 0),))
+
+
 ELEMENT_RULES: dict[type[Operation], Callable[..., Node]] = {
     mv.ReshapeOp: _reshape,
     mv.TransposeOp: _transpose,
@@ -415,5 +425,6 @@ ELEMENT_RULES: dict[type[Operation], Callable[..., Node]] = {
     mv.ResizeOp: _resize,
     ConstantOp: _constant,
     DimsOp: _dims,
+    RunSeedOp: _run_seed,
 }
 """How each op that moves data finds its element: one row an op."""

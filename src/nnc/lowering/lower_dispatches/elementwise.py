@@ -21,7 +21,14 @@ from xdsl.ir import Attribute, Operation, SSAValue
 from nnc.dialects import simd
 from nnc.dialects.nn import elementwise as nn
 from nnc.dialects.nn.base import location_of
-from nnc.dialects.nn.types import STORED_ONLY, is_bool, is_float, is_unsigned
+from nnc.dialects.nn.types import (
+    STORED_ONLY,
+    U32,
+    U64,
+    is_bool,
+    is_float,
+    is_unsigned,
+)
 from nnc.dialects.nn.types import element_type_of as tensor_element_type
 from nnc.dialects.simd.types import bits_of, element_type_of, width_of
 from nnc.errors import CompileError
@@ -243,6 +250,17 @@ def _cast(kb: KernelBuilder, op: Operation, operands: Sequence[SSAValue]) -> SSA
     return convert(kb, x, computed)
 
 
+def _bit_cast(
+    kb: KernelBuilder, op: Operation, operands: Sequence[SSAValue]
+) -> SSAValue:
+    # Half precision is computed in f32, but its bits are those of its own type.
+    x = convert(kb, operands[0], tensor_element_type(op.operands[0]))
+    wanted = tensor_element_type(op.results[0])
+    if element_type_of(x.type) != wanted:
+        x = kb.pure(simd.BitcastOp(x, wanted))
+    return convert(kb, x, compute_type(wanted))
+
+
 def _check_divisor(
     kb: KernelBuilder, op: Operation, divisor: SSAValue, mask: SSAValue | None
 ) -> None:
@@ -257,6 +275,43 @@ def _check_divisor(
             is_zero = kb.pure(simd.AndOp(is_zero, mask))
         is_zero = kb.pure(simd.ReduceOp("or", is_zero))
     kb.raise_if(is_zero, DIVISION_BY_ZERO)
+
+
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+_PARITY = 0x1BD11BDA
+
+
+def _halves(kb: KernelBuilder, value: SSAValue) -> list[SSAValue]:
+    """The low and the high word of each u64."""
+    high = kb.pure(simd.ShrOp(value, like(kb, value, 32)))
+    return [convert(kb, v, U32) for v in (value, high)]
+
+
+def _threefry(
+    kb: KernelBuilder, op: Operation, operands: Sequence[SSAValue]
+) -> SSAValue:
+    def plus(a: SSAValue, b: SSAValue) -> SSAValue:
+        return kb.pure(simd.AddOp(a, b))
+
+    def rotated(x: SSAValue, by: int) -> SSAValue:
+        up = kb.pure(simd.ShlOp(x, like(kb, x, by)))
+        down = kb.pure(simd.ShrOp(x, like(kb, x, 32 - by)))
+        return kb.pure(simd.OrOp(up, down))
+
+    key, counter = operands
+    keys = _halves(kb, key)
+    mixed = kb.pure(simd.XorOp(keys[0], keys[1]))
+    keys.append(kb.pure(simd.XorOp(mixed, like(kb, mixed, _PARITY))))
+    a, c = map(plus, _halves(kb, counter), keys[:2])
+    for group in range(5):
+        for by in _ROTATIONS[group % 2]:
+            a = plus(a, c)
+            c = kb.pure(simd.XorOp(rotated(c, by), a))
+        a = plus(a, keys[(group + 1) % 3])
+        c = plus(plus(c, keys[(group + 2) % 3]), like(kb, c, group + 1))
+    low, high = (convert(kb, v, U64) for v in (a, c))
+    high = kb.pure(simd.ShlOp(high, like(kb, high, 32)))
+    return kb.pure(simd.OrOp(low, high))
 
 
 _RULES: dict[type[Operation], Rule] = {
@@ -300,12 +355,14 @@ _RULES: dict[type[Operation], Rule] = {
     nn.XorOp: _same(simd.XorOp),
     nn.ShiftLeftOp: _same(simd.ShlOp),
     nn.ShiftRightOp: _same(simd.ShrOp),
+    nn.ThreefryOp: _threefry,
     nn.ClampOp: _clamp,
     nn.CompareOp: _compare,
     nn.IsNanOp: _is_nan,
     nn.IsInfOp: _is_inf,
     nn.SelectOp: _select,
     nn.CastOp: _cast,
+    nn.BitCastOp: _bit_cast,
 }
 """How each elementwise op is computed: one row an op."""
 

@@ -14,7 +14,10 @@ from xdsl.utils.exceptions import VerifyException
 from nnc.analysis.dispatches import DispatchForm, DispatchKind, analyze
 from nnc.analysis.work import Work, work_of
 from nnc.dialects.nn.base import LOCATION
-from nnc.dialects.nn.selection import ScatterOp, TopKOp
+from nnc.dialects.nn.linear import LuOp
+from nnc.dialects.nn.regions import RoiAlignOp, RoiMaxPoolOp
+from nnc.dialects.nn.selection import ArgSortOp, ScatterOp, TopKOp
+from nnc.dialects.nn.suppression import NonMaxSuppressionOp
 from nnc.dialects.nn.winograd import WinogradProductOp
 from nnc.dialects.rt import DispatchOp, LaunchOp
 from nnc.dialects.rt.types import buffer_type_of
@@ -23,6 +26,7 @@ from nnc.lowering.launch_cost import launch_cost
 from nnc.lowering.lower_dispatches.access import Elements
 from nnc.lowering.lower_dispatches.attention import attention_kernel
 from nnc.lowering.lower_dispatches.contraction import contraction_kernel
+from nnc.lowering.lower_dispatches.factorization import LuKernel
 from nnc.lowering.lower_dispatches.kernel_builder import (
     BufferArg,
     Kernel,
@@ -30,8 +34,11 @@ from nnc.lowering.lower_dispatches.kernel_builder import (
 )
 from nnc.lowering.lower_dispatches.pointwise import build_pointwise
 from nnc.lowering.lower_dispatches.reduction import build_rows
+from nnc.lowering.lower_dispatches.roi import RoiAlignKernel, RoiMaxPoolKernel
 from nnc.lowering.lower_dispatches.scan import ScanKernel
 from nnc.lowering.lower_dispatches.selection import TopKKernel, build_scatter
+from nnc.lowering.lower_dispatches.sorting import ArgSortKernel
+from nnc.lowering.lower_dispatches.suppression import SuppressionKernel
 from nnc.lowering.lower_dispatches.window import WindowKernel
 from nnc.lowering.lower_dispatches.winograd import product_kernel, tiles_kernel
 from nnc.symbolic import Dim
@@ -118,15 +125,26 @@ def schedule_scan(
 def schedule_selection(
     dispatch: DispatchOp, form: DispatchForm, target: Target
 ) -> Scheduled:
-    """Scattered rows, and the largest elements."""
+    """Ops with a kernel of their own: scattering, selecting, factorizing."""
     kb, inputs, outputs = start_kernel(dispatch, target)
     op = form.anchor
-    if isinstance(op, TopKOp):
-        tasks = TopKKernel(kb, op, inputs, outputs).build()
-        return Scheduled(kb.finish(), tasks, "top_k")
-    assert isinstance(op, ScatterOp)
-    tasks = build_scatter(kb, op, inputs, outputs[0])
-    return Scheduled(kb.finish(), tasks, "scatter")
+    match op:
+        case TopKOp():
+            tasks = TopKKernel(kb, op, inputs, outputs).build()
+        case LuOp():
+            tasks = LuKernel(kb, op, inputs, outputs).build()
+        case ArgSortOp():
+            tasks = ArgSortKernel(kb, op, inputs, outputs[0]).build()
+        case NonMaxSuppressionOp():
+            tasks = SuppressionKernel(kb, op, inputs, outputs).build()
+        case RoiAlignOp():
+            tasks = RoiAlignKernel(kb, op, inputs, outputs[0]).build()
+        case RoiMaxPoolOp():
+            tasks = RoiMaxPoolKernel(kb, op, inputs, outputs[0]).build()
+        case _:
+            assert isinstance(op, ScatterOp)
+            tasks = build_scatter(kb, op, inputs, outputs[0])
+    return Scheduled(kb.finish(), tasks, op.name.removeprefix("nn."))
 
 
 def schedule_contraction(

@@ -26,7 +26,7 @@ from nnc.lowering.lower_dispatches.elementwise import (
 from nnc.lowering.lower_dispatches.expressions import Call, FromIndex, Node, Number
 from nnc.lowering.lower_dispatches.index import Index, simplified
 from nnc.lowering.lower_dispatches.kernel_builder import KernelBuilder
-from nnc.symbolic import Dim
+from nnc.symbolic import Dim, dim_max
 
 CUBIC_COEFFICIENT = -0.75
 
@@ -156,10 +156,13 @@ def _coordinate(
         case "pytorch_half_pixel":
             return x if after == 1 else _half_pixel(x, scale)
         case "align_corners":
-            if after == 1:
-                return x
-            ratio = _ratio(_float(before - 1), _float(after - 1))
-            return _call(simd.MulOp, x, ratio)
+            # A single element lies on the first one, whatever the step.
+            if given is None:
+                gaps = _float(dim_max(after - 1, 1))
+            else:
+                span = _call(simd.MulOp, Number(f64, given), _float(before))
+                gaps = _with(simd.MaxOp, _with(simd.SubOp, span, 1.0), 1.0)
+            return _call(simd.MulOp, x, _ratio(_float(before - 1), gaps))
         case _:
             return _call(simd.DivOp, x, scale)
 

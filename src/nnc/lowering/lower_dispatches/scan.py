@@ -1,5 +1,5 @@
 """
-Scans: running sums, and the position of the largest or smallest element.
+Scans: running sums and products, and the position of the largest or smallest element.
 
 One loop along the scanned axis carries the state; lanes run across the last axis. If
 that is the scanned one, each lane looks for the extreme of its share of a row, and the
@@ -145,17 +145,19 @@ class ScanKernel:
     ) -> None:
         kb, node = self.kb, self.node
         type_ = f64 if is_float(node.type) else node.type
+        is_sum = op.kind.data == "sum"
+        combine, neutral = (simd.AddOp, 0) if is_sum else (simd.MulOp, 1)
 
         def step(i: Index, totals: list[SSAValue]) -> list[SSAValue]:
             place = Index.of(self.size) - 1 - i if op.reverse.value.data else i
             made = emitter(place)
             value = convert(kb, made.vector(node), type_)
-            total = kb.add(simd.AddOp(totals[0], value))
+            total = kb.add(combine(totals[0], value))
             shown = totals[0] if op.exclusive.value.data else total
             self.store(made, convert(kb, shown, node.type))
             return [total]
 
-        kb.fold(0, self.size, 1, [kb.constant(0, type_, width)], step)
+        kb.fold(0, self.size, 1, [kb.constant(neutral, type_, width)], step)
 
     def _arg_reduce(
         self, op: ArgReduceOp, emitter: Callable[[Index | None], Emitter], width: int

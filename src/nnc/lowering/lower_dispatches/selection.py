@@ -30,7 +30,7 @@ _COMBINE = {
     "max": simd.MaxOp,
 }
 
-_MOST_LEVELS = 40
+MOST_LEVELS = 40
 """Levels of the largest heap that fits into memory."""
 
 
@@ -59,16 +59,16 @@ def build_scatter(
     combine = _COMBINE.get(op.combination.data)
     with kb.loop(0, simple(count)) as number:
         loaded = kb.load(indices.ptr, indices.index([number]))
-        place = _checked(kb, convert(kb, loaded, i64), rows)
+        place = checked(kb, convert(kb, loaded, i64), rows)
 
         def update(first: Index, width: int, mask: SSAValue | None) -> None:
-            value = _load(kb, updates, [number, first], width, mask)
+            value = load(kb, updates, [number, first], width, mask)
             if combine is not None:
-                old = _load(kb, output, [place, first], width, mask)
+                old = load(kb, output, [place, first], width, mask)
                 wide = _computed(output)
                 value, old = convert(kb, value, wide), convert(kb, old, wide)
                 value = convert(kb, kb.add(combine(old, value)), output.element_type)
-            _store(kb, value, output, [place, first], width, mask)
+            store(kb, value, output, [place, first], width, mask)
 
         lane_loop(kb, 0, columns, lanes, update)
     return Dim.of(1)
@@ -105,26 +105,27 @@ def _copy(
     lanes: int,
 ) -> None:
     def move(first: Index, width: int, mask: SSAValue | None) -> None:
-        value = _load(kb, source, [*place, first], width, mask)
-        _store(kb, value, target, [*place, first], width, mask)
+        value = load(kb, source, [*place, first], width, mask)
+        store(kb, value, target, [*place, first], width, mask)
 
     lane_loop(kb, 0, length, lanes, move)
 
 
-def _load(
+def load(
     kb: KernelBuilder,
     buffer: BufferArg,
     place: Sequence[IndexLike],
     width: int = 1,
     mask: SSAValue | None = None,
 ) -> SSAValue:
+    """Elements along the last axis of a buffer, whatever its stride."""
     index, stride = buffer.index(place), buffer.strides[-1]
     if width == 1 or stride == 1:
         return kb.load(buffer.ptr, index, width, mask)
     return kb.load_strided(buffer.ptr, index, stride, width, mask)
 
 
-def _store(
+def store(
     kb: KernelBuilder,
     value: SSAValue,
     buffer: BufferArg,
@@ -132,6 +133,7 @@ def _store(
     width: int = 1,
     mask: SSAValue | None = None,
 ) -> None:
+    """Write elements along the last axis of a buffer, whatever its stride."""
     index, stride = buffer.index(place), buffer.strides[-1]
     if width == 1 or stride == 1:
         kb.store(value, buffer.ptr, index, mask)
@@ -139,7 +141,7 @@ def _store(
         kb.store_strided(value, buffer.ptr, index, stride, mask)
 
 
-def _checked(kb: KernelBuilder, value: SSAValue, size: DimLike) -> Index:
+def checked(kb: KernelBuilder, value: SSAValue, size: DimLike) -> Index:
     """An index from a tensor: counted from the front, and in range."""
     extent = kb.to_data(size, i64)
     zero, one = kb.constant(0, i64), kb.constant(1, i64)
@@ -170,7 +172,7 @@ class TopKKernel:
         self.rows, self.size = (simple(d) for d in dims_of(op.operand))
         self.count = simple(op.count_dim)
         known = self.count if isinstance(self.count, int) else None
-        self.levels = _MOST_LEVELS if known is None else max(1, known.bit_length())
+        self.levels = MOST_LEVELS if known is None else max(1, known.bit_length())
         self.row: IndexLike = 0
 
     def build(self) -> Dim:
@@ -188,7 +190,7 @@ class TopKKernel:
     def _fill(self) -> None:
         kb = self.kb
         with kb.loop(0, self.count) as i:
-            self._put(i, _load(kb, self.source, [self.row, i]), kb.to_data(i, i64))
+            self._put(i, load(kb, self.source, [self.row, i]), kb.to_data(i, i64))
         half = kb.floordiv(self.count, 2)
         with kb.loop(0, half) as i:
             self._sift(half - 1 - i, self.count)
@@ -196,8 +198,8 @@ class TopKKernel:
     def _select(self) -> None:
         kb = self.kb
         with kb.loop(self.count, self.size) as i:
-            value = _load(kb, self.source, [self.row, i])
-            root = _load(kb, self.values, [self.row, 0])
+            value = load(kb, self.source, [self.row, i])
+            root = load(kb, self.values, [self.row, 0])
             with kb.when(self._is_better(value, root)):
                 self._put(0, value, kb.to_data(i, i64))
                 self._sift(0, self.count)
@@ -244,11 +246,11 @@ class TopKKernel:
 
     def _get(self, place: IndexLike) -> tuple[SSAValue, SSAValue]:
         kb, at = self.kb, [self.row, place]
-        return _load(kb, self.values, at), _load(kb, self.indices, at)
+        return load(kb, self.values, at), load(kb, self.indices, at)
 
     def _put(self, place: IndexLike, value: SSAValue, index: SSAValue) -> None:
-        _store(self.kb, value, self.values, [self.row, place])
-        _store(self.kb, index, self.indices, [self.row, place])
+        store(self.kb, value, self.values, [self.row, place])
+        store(self.kb, index, self.indices, [self.row, place])
 
     def _swap(
         self,

@@ -85,3 +85,19 @@ func.func @cast_shape(%x: tensor<2x3xf32>) {
   %0 = nn.cast %x : (tensor<2x3xf32>) -> tensor<3x2xi8>
   func.return
 }
+
+// -----
+
+func.func @bit_cast_width(%x: tensor<2xf32>) {
+  // CHECK: nn.bit_cast: f32 and i64 are no numbers of equal width
+  %0 = nn.bit_cast %x : (tensor<2xf32>) -> tensor<2xi64>
+  func.return
+}
+
+// -----
+
+func.func @threefry_type(%x: tensor<2xi64>) {
+  // CHECK: nn.threefry: u64 elements, got tensor<2xi64>
+  %0 = nn.threefry %x, %x : (tensor<2xi64>, tensor<2xi64>) -> tensor<2xi64>
+  func.return
+}

@@ -116,3 +116,12 @@ func.func @symbolic_and_located(%s: tensor<?x3xf32, #nn.shape<N floordiv 2 + 1, 
   %0 = nn.add %s, %s {loc_name = "layer1/add"} : (tensor<?x3xf32, #nn.shape<N floordiv 2 + 1, 3>>, tensor<?x3xf32, #nn.shape<N floordiv 2 + 1, 3>>) -> tensor<?x3xf32, #nn.shape<N floordiv 2 + 1, 3>>
   func.return
 }
+
+// CHECK-LABEL: func.func @bits
+func.func @bits(%f: tensor<2x3xf32>, %k: tensor<4xui64>) {
+  // CHECK-NEXT: %{{.*}} = nn.bit_cast %f : (tensor<2x3xf32>) -> tensor<2x3xi32>
+  %0 = nn.bit_cast %f : (tensor<2x3xf32>) -> tensor<2x3xi32>
+  // CHECK-NEXT: %{{.*}} = nn.threefry %k, %k : (tensor<4xui64>, tensor<4xui64>) -> tensor<4xui64>
+  %1 = nn.threefry %k, %k : (tensor<4xui64>, tensor<4xui64>) -> tensor<4xui64>
+  func.return
+}

@@ -45,3 +45,11 @@ func.func @unpack_shape(%a: tensor<1x2x3x4xf32>) {
   %0 = nn.unpack %a {panel = 4 : i64, groups = 1 : i64} : (tensor<1x2x3x4xf32>) -> tensor<3x4xf32>
   func.return
 }
+
+// -----
+
+func.func @lu_square(%x: tensor<2x3x4xf32>) {
+  // CHECK: nn.lu: a batch of square matrices, got tensor<2x3x4xf32>
+  %0, %1 = nn.lu %x : (tensor<2x3x4xf32>) -> (tensor<2x3x4xf32>, tensor<2xf32>)
+  func.return
+}

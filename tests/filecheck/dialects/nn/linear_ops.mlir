@@ -16,3 +16,10 @@ func.func @pack(%w: tensor<3x3x8x20xf32>, %p: tensor<2x2x72x8xf32>) {
   %1 = nn.unpack %p {panel = 8 : i64, groups = 2 : i64} : (tensor<2x2x72x8xf32>) -> tensor<3x3x8x20xf32>
   func.return
 }
+
+// CHECK-LABEL: func.func @lu
+func.func @lu(%x: tensor<2x3x3xf32>) {
+  // CHECK-NEXT: %{{.*}}, %{{.*}} = nn.lu %x : (tensor<2x3x3xf32>) -> (tensor<2x3x3xf32>, tensor<2xf32>)
+  %0, %1 = nn.lu %x : (tensor<2x3x3xf32>) -> (tensor<2x3x3xf32>, tensor<2xf32>)
+  func.return
+}

@@ -69,3 +69,11 @@ func.func @batch_norm_parameter(%x: tensor<2x3xf32>, %s: tensor<2xf32>) {
   %0 = nn.batch_norm %x, %s, %s, %s, %s {axis = 1 : i64, epsilon = 1.0e-05 : f64} : (tensor<2x3xf32>, tensor<2xf32>, tensor<2xf32>, tensor<2xf32>, tensor<2xf32>) -> tensor<2x3xf32>
   func.return
 }
+
+// -----
+
+func.func @cumulative_kind(%x: tensor<2x3xf32>) {
+  // CHECK: nn.cumulative: unknown kind 'max'
+  %0 = nn.cumulative %x {kind = "max", axis = 0 : i64, exclusive = false, reverse = false} : (tensor<2x3xf32>) -> tensor<2x3xf32>
+  func.return
+}

@@ -11,8 +11,8 @@ func.func @reductions(%x: tensor<?x3x8xf32, #nn.shape<N, 3, 8>>, %b: tensor<4xi1
   %2 = nn.reduce %b {kind = "and", axes = array<i64: 0>, keep_dims = false} : (tensor<4xi1>) -> tensor<i1>
   // CHECK-NEXT: %{{.*}} = nn.arg_reduce %x {kind = "max", axis = 1 : i64, keep_dims = true, select_last = false} : (tensor<?x3x8xf32, #nn.shape<N, 3, 8>>) -> tensor<?x1x8xi64, #nn.shape<N, 1, 8>>
   %3 = nn.arg_reduce %x {kind = "max", axis = 1 : i64, keep_dims = true, select_last = false} : (tensor<?x3x8xf32, #nn.shape<N, 3, 8>>) -> tensor<?x1x8xi64, #nn.shape<N, 1, 8>>
-  // CHECK-NEXT: %{{.*}} = nn.cumulative %x {axis = 0 : i64, exclusive = true, reverse = false} : (tensor<?x3x8xf32, #nn.shape<N, 3, 8>>) -> tensor<?x3x8xf32, #nn.shape<N, 3, 8>>
-  %4 = nn.cumulative %x {axis = 0 : i64, exclusive = true, reverse = false} : (tensor<?x3x8xf32, #nn.shape<N, 3, 8>>) -> tensor<?x3x8xf32, #nn.shape<N, 3, 8>>
+  // CHECK-NEXT: %{{.*}} = nn.cumulative %x {kind = "sum", axis = 0 : i64, exclusive = true, reverse = false} : (tensor<?x3x8xf32, #nn.shape<N, 3, 8>>) -> tensor<?x3x8xf32, #nn.shape<N, 3, 8>>
+  %4 = nn.cumulative %x {kind = "sum", axis = 0 : i64, exclusive = true, reverse = false} : (tensor<?x3x8xf32, #nn.shape<N, 3, 8>>) -> tensor<?x3x8xf32, #nn.shape<N, 3, 8>>
   func.return
 }
 

@@ -21,3 +21,43 @@ func.func @top_k_count(%x: tensor<2x4xf32>) {
   %0, %1 = nn.top_k %x {count = #nn.shape<5>, largest = true} : (tensor<2x4xf32>) -> (tensor<2x5xf32>, tensor<2x5xi64>)
   func.return
 }
+
+// -----
+
+func.func @arg_sort_rank(%x: tensor<5xf32>) {
+  // CHECK: nn.arg_sort: rows of a matrix, got tensor<5xf32>
+  %0 = nn.arg_sort %x : (tensor<5xf32>) -> tensor<5xi64>
+  func.return
+}
+
+// -----
+
+func.func @suppression_rows(%b: tensor<2x7x4xf32>, %o: tensor<5x7xi64>, %c: tensor<5x7xi1>, %t: tensor<f32>, %l: tensor<i64>) {
+  // CHECK: nn.non_max_suppression: 5 rows for 2 images
+  %0, %1, %2 = nn.non_max_suppression %b, %o, %c, %t, %l {room = #nn.shape<3>} : (tensor<2x7x4xf32>, tensor<5x7xi64>, tensor<5x7xi1>, tensor<f32>, tensor<i64>) -> (tensor<5x3xi64>, tensor<5xi64>, tensor<5x4x16xf32>)
+  func.return
+}
+
+// -----
+
+func.func @suppression_candidates(%b: tensor<2x7x4xf32>, %o: tensor<6x7xi64>, %c: tensor<6x8xi1>, %t: tensor<f32>, %l: tensor<i64>) {
+  // CHECK: nn.non_max_suppression: candidates should be tensor<6x7xi1>, not tensor<6x8xi1>
+  %0, %1, %2 = nn.non_max_suppression %b, %o, %c, %t, %l {room = #nn.shape<3>} : (tensor<2x7x4xf32>, tensor<6x7xi64>, tensor<6x8xi1>, tensor<f32>, tensor<i64>) -> (tensor<6x3xi64>, tensor<6xi64>, tensor<6x4x16xf32>)
+  func.return
+}
+
+// -----
+
+func.func @roi_align_kind(%x: tensor<2x7x9x3xf32>, %b: tensor<5x4xf32>, %i: tensor<5xi64>) {
+  // CHECK: nn.roi_align: unknown kind 'sum'
+  %0 = nn.roi_align %x, %b, %i {kind = "sum", bins = #nn.shape<2, 3>} : (tensor<2x7x9x3xf32>, tensor<5x4xf32>, tensor<5xi64>) -> tensor<5x2x3x3xf32>
+  func.return
+}
+
+// -----
+
+func.func @roi_max_pool_images(%x: tensor<2x7x9x3xf32>, %h: tensor<5x2x2xi64>, %w: tensor<5x4x2xi64>, %i: tensor<4xi64>) {
+  // CHECK: nn.roi_max_pool: images should be tensor<5xi64>, not tensor<4xi64>
+  %0 = nn.roi_max_pool %x, %h, %w, %i : (tensor<2x7x9x3xf32>, tensor<5x2x2xi64>, tensor<5x4x2xi64>, tensor<4xi64>) -> tensor<5x2x4x3xf32>
+  func.return
+}

@@ -43,3 +43,10 @@ func.func @dispatches(%x: tensor<?x8xf32, #nn.shape<N, 8>>, %w: tensor<8x8xf32>)
   }
   func.return
 }
+
+// CHECK-LABEL: func.func @run_seed
+func.func @run_seed() -> tensor<ui64> {
+  // CHECK-NEXT: %{{.*}} = nn.run_seed : tensor<ui64>
+  %0 = nn.run_seed : tensor<ui64>
+  func.return %0 : tensor<ui64>
+}

@@ -10,7 +10,9 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from onnx import ModelProto, helper, numpy_helper, parser
+from onnx.reference import ReferenceEvaluator
 
+import nnc
 from nnc.context import NncContext
 from nnc.frontends.detect import import_model
 from nnc.interpreters.nn import run_module
@@ -137,6 +139,40 @@ def agrees(run_graph: Run) -> Agrees:
         assert len(actual) == len(expected)
         for ours, theirs in zip(actual, expected, strict=True):
             compare(ours, theirs, rtol, atol)
+
+    return run
+
+
+@pytest.fixture
+def matches() -> Agrees:
+    """Compiles and runs a model, and compares with the onnx package's reference."""
+
+    def run(
+        graph: str,
+        feeds: Mapping[str, Array],
+        constants: Mapping[str, Array] | None = None,
+        opset: int = 17,
+        rtol: float | None = None,
+        atol: float | None = None,
+    ) -> None:
+        model = parse_model(graph, constants, opset)
+        expected = ReferenceEvaluator(model).run(None, dict(feeds))
+        assert isinstance(expected, list)
+        actual = nnc.compile(model).run(None, dict(feeds))
+        for ours, theirs in zip(actual, expected, strict=True):
+            compare(ours, np.asarray(theirs), rtol, atol)
+
+    return run
+
+
+@pytest.fixture
+def compiled() -> Callable[..., Any]:
+    """Compiles a model in text form."""
+
+    def run(
+        graph: str, constants: Mapping[str, Array] | None = None, opset: int = 17
+    ) -> Any:
+        return nnc.compile(parse_model(graph, constants, opset))
 
     return run
 

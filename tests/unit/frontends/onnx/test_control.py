@@ -300,6 +300,38 @@ def test_the_first_scan_has_a_batch() -> None:
     compare(stacked, sums * w, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("backwards", [0, 1])
+def test_sequences_of_a_batch_may_be_shorter(backwards: int) -> None:
+    body = parser.parse_graph("b " + SCAN_BODY.format(n="2"))
+    node = helper.make_node(
+        "Scan",
+        ["n", "s", "x"],
+        ["last", "all"],
+        body=body,
+        num_scan_inputs=1,
+        directions=[backwards],
+    )
+    infos = [("n", 7, ["B"]), ("s", 1, ["B", 2]), ("x", 1, ["B", "T", 2])]
+    graph = helper.make_graph(
+        [node],
+        "g",
+        [helper.make_tensor_value_info(*i) for i in [*infos, ("w", 1, [2])]],
+        [helper.make_tensor_value_info(n, 1, None) for n in ("last", "all")],
+    )
+    opset = helper.make_opsetid("", 8)
+    exe = nnc.compile(helper.make_model(graph, opset_imports=[opset], ir_version=3))
+    s, x, w = floats(3, 2), floats(3, 4, 2), floats(2)
+    lengths = np.array([4, 0, 3])
+    last, stacked = exe.run(None, {"n": lengths, "s": s, "x": x, "w": w})
+    for i, length in enumerate(lengths):
+        part = x[i, :length][::-1] if backwards else x[i, :length]
+        sums = s[i] + np.cumsum(part, 0)
+        expected = np.zeros((4, 2), np.float32)
+        expected[:length] = sums * w
+        compare(stacked[i], expected, rtol=1e-5, atol=1e-6)
+        compare(last[i], sums[-1] if length else s[i], rtol=1e-5, atol=1e-6)
+
+
 def test_a_cancelled_loop_ends() -> None:
     """Once the run is stopped, nothing would make the condition false."""
     import _thread

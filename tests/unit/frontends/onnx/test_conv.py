@@ -201,14 +201,6 @@ def test_global_pool_agrees(op: str, agrees: Any, rng: np.random.Generator):
     )
 
 
-def test_max_pool_indices_are_refused(import_text: Any):
-    with pytest.raises(UnsupportedOp, match="output 'Indices'"):
-        import_text(
-            "(float[1,2,6,6] x) => (float[] y, int64[] i) "
-            "{ y, i = MaxPool<kernel_shape=[2,2]>(x) }"
-        )
-
-
 @pytest.mark.parametrize(
     ("attributes", "message"),
     [
@@ -227,3 +219,52 @@ def test_pool_with_wrong_attributes_is_refused(
         import_text(
             f"(float[1,2,6,6] x) => (float[] y) {{ y = MaxPool<{attributes}>(x) }}"
         )
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        "kernel_shape=[3, 2], strides=[2, 2], ceil_mode=1",
+        "kernel_shape=[2, 3], p=3, pads=[1, 0, 1, 2], strides=[3, 2], ceil_mode=1",
+        "kernel_shape=[2, 2], p=1, dilations=[2, 3], strides=[2, 2], ceil_mode=1",
+    ],
+)
+def test_lp_pool_that_rounds_up(attributes: str, agrees: Any, rng: Any):
+    agrees(
+        f"(float[N,2,H,W] x) => (float[] y) {{ y = LpPool<{attributes}>(x) }}",
+        {"x": rng.standard_normal((1, 2, 8, 9)).astype(np.float32)},
+        opset=18,
+        rtol=1e-4,
+        atol=1e-5,
+    )
+
+
+def test_lp_pools_of_opset_1(run_graph: Any, rng: Any):
+    x = rng.standard_normal((1, 2, 4, 6)).astype(np.float32)
+    y, z = run_graph(
+        "(float[1,2,4,6] x) => (float[] y, float[] z) "
+        "{ y = LpPool<kernel_shape=[2, 2], strides=[2, 2], p=1.5>(x) "
+        "z = GlobalLpPool<p=3.0>(x) }",
+        {"x": x},
+        opset=1,
+    )
+    windows = np.abs(x).reshape(1, 2, 2, 2, 3, 2)
+    np.testing.assert_allclose(y, (windows**1.5).sum((3, 5)) ** (1 / 1.5), rtol=1e-4)
+    total = (np.abs(x) ** 3).sum((2, 3), keepdims=True)
+    np.testing.assert_allclose(z, total ** (1 / 3), rtol=1e-4)
+
+
+def test_transposed_convolution_with_negative_padding(run_graph: Any, rng: Any):
+    x = rng.standard_normal((1, 2, 4)).astype(np.float32)
+    w = rng.standard_normal((2, 3, 3)).astype(np.float32)
+    call = "y = ConvTranspose<strides=[2], pads={pads}>(x, w, b)"
+    results = [
+        run_graph(
+            f"(float[1,2,4] x) => (float[] y) {{ {call.format(pads=pads)} }}",
+            {"x": x},
+            {"w": w, "b": np.ones(3, np.float32)},
+        )[0]
+        for pads in ([-2, -1], [0, 0])
+    ]
+    wide = np.pad(results[1] - 1, ((0, 0), (0, 0), (2, 1))) + 1
+    np.testing.assert_allclose(results[0], wide, rtol=1e-5, atol=1e-6)

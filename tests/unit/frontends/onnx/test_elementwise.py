@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from onnx import TensorProto
-from onnx.helper import tensor_dtype_to_np_dtype
+from onnx.helper import np_dtype_to_tensor_dtype, tensor_dtype_to_np_dtype
 
 from nnc.errors import ModelError, UnsupportedOp
 
@@ -279,14 +279,6 @@ def test_dropout_passes_its_input_and_a_true_mask(
     agrees("(float[2,3] x) => (float[] y, bool[] m) { y, m = Dropout(x) }", {"x": x})
 
 
-def test_dropout_in_training_is_refused(import_text: Any):
-    with pytest.raises(UnsupportedOp, match="training mode"):
-        import_text(
-            "(float[2] x) => (float[] y) { y = Dropout(x, r, t) }",
-            constants={"r": np.array(0.5, F32), "t": np.array(True)},
-        )
-
-
 def test_pow_keeps_the_type_of_the_base(agrees: Any):
     feeds = {"a": np.array([1, 2, 3], np.int32), "b": np.array([2.0, 3.0, 0.5], F32)}
     agrees("(int32[3] a, float[3] b) => (int32[] y) { y = Pow(a, b) }", feeds)
@@ -341,3 +333,41 @@ def test_a_free_dim_meets_a_constant(import_text: Any):
 def test_shapes_that_do_not_broadcast_name_the_node(import_text: Any):
     with pytest.raises(ModelError, match=r"Add \(node 'Add:y'\).*\[2, 3\], \[4\]"):
         import_text("(float[2,3] a, float[4] b) => (float[] y) { y = Add(a, b) }")
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("float32", "int32"),
+        ("int32", "float32"),
+        ("float64", "uint64"),
+        ("int64", "float64"),
+        ("float16", "uint16"),
+        ("uint16", "float16"),
+        ("uint8", "int8"),
+        ("uint32", "int32"),
+        ("bool", "uint8"),
+        ("float32", "float32"),
+    ],
+)
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (3, 37)], ids=str)
+def test_bits_are_kept(source: str, target: str, shape: tuple[int, ...], compiled: Any):
+    names = {"float32": "float", "float64": "double"}
+    before, after = (names.get(name, name) for name in (source, target))
+    to = np_dtype_to_tensor_dtype(np.dtype(target))
+    dims = f"[{', '.join('NM'[: len(shape)])}]" if shape else ""
+    exe = compiled(
+        f"({before}{dims} x) => ({after}{dims} y) {{ y = BitCast<to={to}>(x) }}",
+        opset=26,
+    )
+    size = np.dtype(source).itemsize
+    data = np.random.default_rng(0).integers(0, 120, (*shape, size)).astype(np.uint8)
+    x = data.view(source)[..., 0]
+    if source == "bool":
+        x = x != 0
+    np.testing.assert_array_equal(exe(x), np.asarray(x).view(target))
+
+
+def test_bits_of_another_width_are_refused(compiled: Any):
+    with pytest.raises(ModelError, match="BitCast.*no numbers of equal width"):
+        compiled("(float[N] x) => (int64[N] y) { y = BitCast<to=7>(x) }", opset=26)

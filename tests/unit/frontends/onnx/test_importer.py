@@ -291,9 +291,9 @@ def test_unsupported_nodes_come_before_invalid_ones():
 
 def test_op_older_than_its_first_converter_is_refused():
     refused(
-        model_of([helper.make_node("Upsample", ["x"], ["y"])], opset=6),
+        model_of([helper.make_node("Expand", ["x", "x"], ["y"])], opset=7),
         UnsupportedOp,
-        "supported from opset 7 on, the model has 6",
+        "supported from opset 8 on, the model has 7",
     )
 
 

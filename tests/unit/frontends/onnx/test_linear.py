@@ -192,3 +192,32 @@ def test_dynamic_quantization_and_integer_matmul_agree(
             "wz": np.array(3, np.int8),
         },
     )
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (0, 0), (1, 1), (2, 3, 5, 5), (40, 2, 2)])
+@pytest.mark.parametrize("kind", ["float", "double", "float16"])
+def test_determinants(shape: tuple[int, ...], kind: str, compiled: Any, rng: Any):
+    dims = ", ".join("ABCDE"[: len(shape)])
+    exe = compiled(f"({kind}[{dims}] x) => ({kind}[] y) {{ y = Det(x) }}", opset=22)
+    x = rng.standard_normal(shape).astype(exe.inputs[0].dtype)
+    expected = np.linalg.det(x.astype(np.float64))
+    tolerance = {"float": 1e-4, "double": 1e-12, "float16": 1e-2}[kind]
+    y = exe(x)
+    assert y.shape == shape[:-2]
+    np.testing.assert_allclose(y, expected, rtol=tolerance, atol=tolerance)
+
+
+def test_determinants_of_special_matrices(compiled: Any):
+    exe = compiled("(float[N, 3, 3] x) => (float[] y) { y = Det(x) }", opset=11)
+    ones = np.ones((3, 3), np.float32)
+    turned = np.eye(3, dtype=np.float32)[[1, 0, 2]]
+    zeros = np.zeros((3, 3), np.float32)
+    nan = ones * [[np.nan], [1], [2]]
+    columns = np.array([[0, 1, 2], [0, 3, 1], [0, 5, 2]], np.float32)
+    y = exe(np.stack([ones, turned, zeros, nan, columns]).astype(np.float32))
+    np.testing.assert_array_equal(y, [0, -1, 0, np.nan, 0])
+
+
+def test_matrices_that_are_not_square_are_refused(compiled: Any):
+    with pytest.raises(ModelError, match="Det.*cannot have shape"):
+        compiled("(float[2, 3] x) => (float[] y) { y = Det(x) }")

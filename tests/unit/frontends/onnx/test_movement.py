@@ -504,3 +504,28 @@ def test_eye_like_agrees(k: int, agrees: Any):
         f"(float[3,4] x) => (int64[] y) {{ y = EyeLike<k={k}, dtype=7>(x) }}",
         {"x": np.zeros((3, 4), F32)},
     )
+
+
+def test_an_uneven_split_of_a_free_axis(compiled: Any):
+    exe = compiled(
+        "(float[N] x) => (float[] a, float[] b, float[] c) "
+        "{ a, b, c = Split<num_outputs=3>(x) }",
+        opset=18,
+    )
+    for size in (3, 7, 8):
+        x = np.arange(size, dtype=np.float32)
+        part = -(-size // 3)
+        expected = np.split(x, [part, 2 * part])
+        for ours, theirs in zip(exe(x), expected, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("target", [(3, 8), (6, 2)], ids=str)
+def test_free_axes_are_cropped_and_padded(target: tuple[int, int], matches: Any):
+    for shape in ((4, 5), (3, 8), (9, 1)):
+        matches(
+            "(float[N, M] x) => (float[] y) { y = CenterCropPad(x, shape) }",
+            {"x": np.arange(np.prod(shape), dtype=np.float32).reshape(shape)},
+            {"shape": np.array(target)},
+            opset=18,
+        )

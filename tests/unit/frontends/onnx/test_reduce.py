@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnc.errors import ModelError, UnsupportedOp
+from nnc.errors import ModelError
 
 F32 = np.float32
 I64 = np.int64
@@ -137,17 +137,6 @@ def test_batch_normalization_agrees(opset: int, agrees: Any, rng: np.random.Gene
     )
 
 
-def test_batch_normalization_in_training_is_refused(
-    import_text: Any, rng: np.random.Generator
-):
-    with pytest.raises(UnsupportedOp, match="training mode"):
-        import_text(
-            "(float[2,3,4] x) => (float[] y) "
-            "{ y = BatchNormalization<training_mode=1>(x, s, s, s, s) }",
-            {"s": normal(rng, 3)},
-        )
-
-
 def test_instance_normalization_agrees(agrees: Any, rng: np.random.Generator):
     agrees(
         "(float[2,3,H,5] x) => (float[] y) { y = InstanceNormalization(x, s, b) }",
@@ -251,3 +240,22 @@ def test_mean_variance_normalization_agrees(agrees: Any, rng: np.random.Generato
         rtol=1e-4,
         atol=1e-5,
     )
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+@pytest.mark.parametrize("exclusive", [0, 1])
+@pytest.mark.parametrize("reverse", [0, 1])
+@pytest.mark.parametrize("kind", ["float", "double", "int32", "int64"])
+def test_running_products(
+    axis: int, exclusive: int, reverse: int, kind: str, matches: Any
+):
+    dtype = {"float": np.float32, "double": np.float64}.get(kind, kind)
+    for shape in ((3, 5), (1, 4), (2, 0)):
+        x = (np.arange(np.prod(shape)) % 5 - 1.5).reshape(shape).astype(dtype)
+        matches(
+            f"({kind}[N, M] x) => ({kind}[] y) "
+            f"{{ y = CumProd<exclusive={exclusive}, reverse={reverse}>(x, axis) }}",
+            {"x": x},
+            {"axis": np.array(axis)},
+            opset=26,
+        )

@@ -105,3 +105,76 @@ def test_reverse_sequence_agrees(
         },
         opset=10,
     )
+
+
+@pytest.mark.parametrize("mode", ["avg", "max"])
+@pytest.mark.parametrize("coordinates", ["half_pixel", "output_half_pixel"])
+@pytest.mark.parametrize("channels", [1, 5, 33])
+def test_regions_with_as_many_samples_as_pixels(
+    mode: str,
+    coordinates: str,
+    channels: int,
+    agrees: Any,
+    run_graph: Any,
+    compiled: Any,
+    rng: Any,
+):
+    graph = (
+        "(float[N, C, H, W] x, float[R, 4] r, int64[R] i) => (float[] y) "
+        f'{{ y = RoiAlign<mode="{mode}", output_height=3, output_width=2, '
+        f'spatial_scale=0.5, coordinate_transformation_mode="{coordinates}">'
+        "(x, r, i) }"
+    )
+    regions = [[0, 0, 9, 9], [3, 1, 4, 20], [-7, -3, 5, 2], [4, 4, 4, 4], [8, 9, 3, 2]]
+    feeds = {
+        # Above zero: ONNX Runtime begins a maximum of samples outside with others.
+        "x": rng.random((2, channels, 7, 9)).astype(np.float32),
+        "r": np.array(regions, np.float32),
+        "i": np.array([0, 1, 1, 0, 1]),
+    }
+    agrees(graph, feeds, rtol=1e-4, atol=1e-5)
+    (reference,) = run_graph(graph, feeds)
+    np.testing.assert_allclose(
+        compiled(graph).run(None, feeds)[0], reference, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_regions_that_are_no_regions(compiled: Any):
+    exe = compiled(
+        "(float[N, C, H, W] x, float[R, 4] r, int64[R] i) => (float[] y) "
+        "{ y = RoiAlign<output_height=2, output_width=2>(x, r, i) }"
+    )
+    x = np.ones((1, 3, 4, 4), np.float32)
+    for numbers in ([np.nan] * 4, [0, 0, np.inf, np.inf], [-1e30, 0, 1e30, 1e30]):
+        y = exe(x, np.array([numbers], np.float32), np.array([0]))
+        assert np.all((y >= 0) & (y <= 1)), numbers
+    for wrong in (1, -2, 2**40):
+        with pytest.raises(IndexOutOfRange, match="RoiAlign"):
+            exe(x, np.zeros((1, 4), np.float32), np.array([wrong]))
+    empty = np.ones((1, 3, 0, 4), np.float32)
+    assert np.all(exe(empty, np.array([[0, 0, 3, 3]], np.float32), np.array([0])) == 0)
+
+
+@pytest.mark.parametrize("channels", [1, 19])
+def test_max_roi_pool(
+    channels: int, agrees: Any, run_graph: Any, compiled: Any, rng: Any
+):
+    graph = (
+        "(float[N, C, H, W] x, float[R, 5] r) => (float[] y) "
+        "{ y = MaxRoiPool<pooled_shape=[3, 2], spatial_scale=0.5>(x, r) }"
+    )
+    regions = [
+        [0, 0, 0, 9, 9],
+        [1, 3, 1, 4, 20],
+        [1, -7, -3, 5, 2],
+        [0, 4, 4, 4, 4],
+        [1, 8, 9, 3, 2],
+        [0, 40, 40, 50, 50],
+    ]
+    feeds = {
+        "x": rng.standard_normal((2, channels, 7, 9)).astype(np.float32),
+        "r": np.array(regions, np.float32),
+    }
+    agrees(graph, feeds)
+    (reference,) = run_graph(graph, feeds)
+    np.testing.assert_array_equal(compiled(graph).run(None, feeds)[0], reference)

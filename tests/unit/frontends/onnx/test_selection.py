@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from onnx import ModelProto, numpy_helper, parser
+from onnx.reference import ReferenceEvaluator
 
 import nnc
 from nnc.errors import IndexOutOfRange, InputError, ModelError
@@ -100,3 +101,36 @@ def test_too_few_elements() -> None:
     fixed = graph.replace("[N]", "[2]")
     with pytest.raises(ModelError, match="K is 3, the axis has 2 elements"):
         nnc.compile(parse_model(fixed, {"k": np.array([3])}))
+
+
+@pytest.mark.parametrize("mode", ["linear", "circular"])
+@pytest.mark.parametrize("axis", [1, -2, -1])
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_tensor_scatter(mode: str, axis: int, count: int) -> None:
+    shape = [2, 5, 4, 5]
+    shape[axis] = 5
+    update = list(shape)
+    update[axis] = count
+    graph = f"""
+    (float[N, A, B, C] x, float[N, D, E, F] u, int64[N] i) => (float[N, A, B, C] y)
+    {{ y = TensorScatter<mode = "{mode}", axis = {axis}>(x, u, i) }}
+    """
+    model = parse_model(graph, opset=24)
+    start = np.array([0, 5 - count] if mode == "linear" else [3, 9])
+    feeds = {"x": floats(*shape), "u": floats(*update) + 9, "i": start}
+    (theirs,) = ReferenceEvaluator(model).run(None, feeds)
+    exe = nnc.compile(model)
+    compare(exe.run(None, feeds)[0], np.asarray(theirs))
+
+
+def test_tensor_scatter_beyond_the_cache() -> None:
+    graph = """
+    (float[1, 5, 2] x, float[1, 3, 2] u, int64[1] i) => (float[1, 5, 2] y)
+    { y = TensorScatter(x, u, i) }
+    """
+    exe = nnc.compile(parse_model(graph, opset=24))
+    x, u = floats(1, 5, 2), floats(1, 3, 2)
+    compare(exe(x, u, np.array([2]))[0, 2:], u[0])
+    for wrong in (3, 5, 2**62, -1, -(2**63)):
+        with pytest.raises(IndexOutOfRange, match="TensorScatter"):
+            exe(x, u, np.array([wrong]))

@@ -75,3 +75,17 @@ def test_zeros_of_theory_are_small(run_graph: Any):
     graph = "(float[1,40,1] x) => (float[] y) { y = DFT(x) }"
     (y,) = run_graph(graph, {"x": x}, opset=17)
     assert abs(y[0, 20, 1]) < 1e-6
+
+
+@pytest.mark.parametrize("low", [0.0, 125.5, 4000.0])
+@pytest.mark.parametrize(("bins", "length"), [(8, 16), (1, 1), (40, 512), (20, 32)])
+def test_mel_weights(low: float, bins: int, length: int, agrees: Any):
+    # Both edges beyond the bins there are would be an error of ONNX Runtime.
+    agrees(
+        "(float low, float high) => (float[] y) "
+        "{ y = MelWeightMatrix(bins, length, rate, low, high) }",
+        {"low": np.array(low, F32), "high": np.array(7600.0, F32)},
+        {"bins": np.array(bins), "length": np.array(length), "rate": np.array(16000)},
+        rtol=1e-5,
+        atol=1e-6,
+    )
