@@ -13,7 +13,7 @@ Positions count the launches (or dispatches) of the function, its branches, and 
 ends of its loops. What a loop uses but does not allocate lives as long as the loop: the
 next iteration may read it. Offsets are given where all sizes are constants; otherwise
 the executor packs by the same function when it sees a new shape. An alloc that nobody
-uses is removed.
+uses is removed, its views with it.
 """
 
 from __future__ import annotations
@@ -65,10 +65,20 @@ def _lifetimes(function: FuncOp) -> dict[rt.AllocOp, tuple[int, int]]:
     lifetimes = _Lifetimes()
     lifetimes.visit(function.body.block)
     for alloc in lifetimes.unused:
-        if not alloc.result.uses:
-            alloc.detach()
-            alloc.erase()
+        _erase_views(alloc.result)
+        alloc.detach()
+        alloc.erase()
     return lifetimes.found
+
+
+def _erase_views(buffer: SSAValue) -> None:
+    """Erase the views of a buffer that nobody uses: dispatches of nothing left them."""
+    for use in list(buffer.uses):
+        view = use.operation
+        assert isinstance(view, rt.ViewOp)
+        _erase_views(view.result)
+        view.detach()
+        view.erase()
 
 
 class _Lifetimes:

@@ -135,6 +135,8 @@ def window_mask(
 
 def split_heads(b: Builder, value: SSAValue, heads: int) -> SSAValue:
     """`[batch, length, heads * depth]` as `[batch, heads, length, depth]`."""
+    if rank_of(value) != 3:
+        raise InvalidNodeError(f"rows of heads need rank 3, not {rank_of(value)}")
     batch, length, width = dims_of(value)
     known = width.as_int()
     if heads < 1 or (known is not None and known % heads):
@@ -185,6 +187,8 @@ def _attention(node: Node, b: Builder) -> Converted:
     v = b.with_dim(v, 2, dims_of(k)[2])
     batch = dims_of(q)[0]
     k, v = (b.with_dim(x, 0, batch) for x in (k, v))
+    q, k = b.equalize([q, k], [3])
+    k, v = b.equalize([k, v], [1])
     depth = dims_of(q)[3].as_int()
     if depth is None:
         raise UnsupportedError("heads of a depth that is not known")
@@ -272,6 +276,8 @@ def _rotary_embedding(
     is_flat = rank_of(x) == 3
     if is_flat:
         x = split_heads(b, x, node.attr_int("num_heads"))
+    if rank_of(x) != 4:
+        raise InvalidNodeError(f"heads need rank 3 or 4, not {rank_of(x)}")
     batch, _, length, depth = dims_of(x)
     width = node.attr_int("rotary_embedding_dim", 0) or depth.as_int()
     if width is None or width % 2:

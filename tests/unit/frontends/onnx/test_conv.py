@@ -227,3 +227,13 @@ def test_pool_with_wrong_attributes_is_refused(
         import_text(
             f"(float[1,2,6,6] x) => (float[] y) {{ y = MaxPool<{attributes}>(x) }}"
         )
+
+
+def test_bias_of_free_size_is_taken_to_fit(agrees: Any, rng: np.random.Generator):
+    agrees(
+        "(float[1,3,4,4] x, float[O] c) => (float[] y) { y = Conv(x, w, c) }",
+        {"x": normal(rng, 1, 3, 4, 4), "c": normal(rng, 5)},
+        {"w": normal(rng, 5, 3, 3, 3)},
+        rtol=1e-4,
+        atol=1e-5,
+    )

@@ -504,3 +504,11 @@ def test_eye_like_agrees(k: int, agrees: Any):
         f"(float[3,4] x) => (int64[] y) {{ y = EyeLike<k={k}, dtype=7>(x) }}",
         {"x": np.zeros((3, 4), F32)},
     )
+
+
+@pytest.mark.parametrize("pads", [[-5, 0], [-9, 9], [-2, -3], [0, -5]], ids=str)
+def test_cutting_off_more_than_there_is_is_refused(pads: list[int], import_text: Any):
+    with pytest.raises(ModelError, match="more is cut off axis 0 than it has"):
+        import_text(
+            "(float[4] x) => (float[] y) { y = Pad(x, p) }", {"p": np.array(pads)}
+        )

@@ -100,3 +100,12 @@ def test_too_few_elements() -> None:
     fixed = graph.replace("[N]", "[2]")
     with pytest.raises(ModelError, match="K is 3, the axis has 2 elements"):
         nnc.compile(parse_model(fixed, {"k": np.array([3])}))
+
+
+def test_many_indices_counted_from_a_free_end() -> None:
+    graph = """
+    (float[N, 6, 6] x, float[7, 6, 6] u) => (float[N, 6, 6] y)
+    { y = ScatterElements<axis = 0>(x, i, u) }
+    """
+    order = np.random.default_rng(2).random((8, 6, 6)).argsort(axis=0)
+    check(graph, {"x": floats(8, 6, 6), "u": floats(7, 6, 6)}, i=order[:7] - 8)
