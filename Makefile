@@ -18,7 +18,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet 
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format typecheck filecheck unit conformance networks docs docs-check models \
+.PHONY: help demo test lint format typecheck filecheck unit fuzz conformance networks docs docs-check models \
 	hooks cross clean
 
 help: ## list the goals
@@ -27,7 +27,7 @@ help: ## list the goals
 demo: $(DEMO_STAMP) $(MODELS_STAMP) ## read the text in a picture with PP-OCRv4
 	$(BIN)/python examples/ocr_demo.py --models $(MODELS)
 
-test: filecheck unit conformance networks ## FileCheck, unit tests, ONNX suite, networks
+test: filecheck unit fuzz conformance networks ## FileCheck, unit tests, ONNX suite, ...
 
 lint: $(DEV_STAMP) ## ruff: rules and layout
 	$(BIN)/ruff check
@@ -45,6 +45,9 @@ filecheck: $(DEV_STAMP) ## lit over tests/filecheck
 
 unit: $(DEV_STAMP) $(MODELS_STAMP) cross ## pytest over tests/unit
 	$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
+
+fuzz: $(DEV_STAMP) ## models that are wrong, damaged or random: tests/fuzz
+	$(BIN)/python -m pytest tests/fuzz $(PYTEST_ARGS)
 
 conformance: $(DEV_STAMP) ## the onnx package's cases for backends
 	$(BIN)/python -m pytest tests/conformance $(PYTEST_ARGS)

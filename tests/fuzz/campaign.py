@@ -40,7 +40,9 @@ class Report:
     def __str__(self) -> str:
         counts = ", ".join(f"{self.outcomes[o]} {o}" for o in ("ran", "rejected"))
         kinds = "".join(f"\n{n:6} {k}" for k, n in self.findings.most_common())
-        return f"{self.cases} cases: {counts}, {sum(self.findings.values())} found{kinds}"
+        return (
+            f"{self.cases} cases: {counts}, {sum(self.findings.values())} found{kinds}"
+        )
 
 
 def run_cases(cases: Iterator[Case], minutes: float, folder: Path) -> Report:

@@ -49,8 +49,8 @@ def judge(
     Run a case in a forked child.
 
     It ran if the function returned; it was rejected if it raised one of the `allowed`
-    errors that is no sign of a bug. Anything else is a finding: other exceptions, signals, and more
-    than `seconds`.
+    errors that is no sign of a bug. Anything else is a finding: other exceptions,
+    signals, and more than `seconds`.
     """
     read, write = os.pipe()
     sys.stdout.flush()
@@ -105,10 +105,14 @@ def _outcome(case: Callable[[], object], allowed: tuple[type[Exception], ...]) -
     except Exception as error:
         is_bug = not isinstance(error, allowed) or isinstance(error, _BUGS)
         traceback.print_exc(limit=None if is_bug else 0)
-        frames = traceback.extract_tb(error.__traceback__)
+        cause = error.__cause__ if isinstance(error, _BUGS) else None
+        frames = traceback.extract_tb((cause or error).__traceback__)
         inside = [f for f in frames if "/nnc/" in f.filename] or frames
-        where = getattr(error, "kind", "") or f"{inside[-1].filename.rpartition('/nnc/')[2]}:{inside[-1].name}"
-        print(f"{type(error).__name__} in {where}", file=sys.stderr)
+        where = (
+            getattr(error, "kind", "")
+            or f"{inside[-1].filename.rpartition('/nnc/')[2]}:{inside[-1].name}"
+        )
+        print(f"{type(cause or error).__name__} in {where}", file=sys.stderr)
         return _FOUND if is_bug else _REJECTED
     return _RAN
 

@@ -46,7 +46,9 @@ def random_model(chance: random.Random) -> Written:
     if chance.random() < 0.4:
         return write_model(chance, [chance.choice(chance.choice(GROUPS[:4]))], 1)
     weights = [chance.choice((0, 1, 2, 4)) for _ in GROUPS[:4]]
-    groups = random.Random(chance.random()).choices(GROUPS[:4], [w + 0.1 for w in weights], k=12)
+    groups = random.Random(chance.random()).choices(
+        GROUPS[:4], [w + 0.1 for w in weights], k=12
+    )
     rules = [chance.choice(group) for group in groups]
     if chance.random() < 0.2:
         rules.append(chance.choice(rules_control.RULES))
@@ -117,12 +119,12 @@ def random_cases(seed: int) -> Iterator[Case]:
             name,
             model,
             written.feeds,
-            partial(_judge, partial(check, written, engine)),
+            partial(judged, partial(check, written, engine)),
             partial(_smaller, written, engine),
         )
 
 
-def _judge(run: Callable[[], object]) -> Verdict:
+def judged(run: Callable[[], object]) -> Verdict:
     return judge(run, seconds=_SECONDS, allowed=(UnsupportedOp,))
 
 
@@ -130,7 +132,7 @@ def _smaller(written: Written, engine: Engine, kind: str) -> bytes:
     """A part of the model with the same finding, if it is no wrong result."""
 
     def verdict(part: ModelProto) -> Verdict:
-        return _judge(partial(_run_part, part, written, engine))
+        return judged(partial(_run_part, part, written, engine))
 
     return reduced(written.model, verdict, kind).SerializeToString()
 

@@ -23,6 +23,7 @@ from forked import judge
 from mutate import mutated
 from seeds import node_cases
 
+
 def mutants(seed: int) -> Iterator[Case]:
     """Endlessly many cases; each can be made again from its own name."""
     names = sorted(node_cases())

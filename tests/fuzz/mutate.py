@@ -143,7 +143,9 @@ def _element(dtype: np.dtype[Any], chance: random.Random) -> object:
     bits = dtype.itemsize * 8
     if chance.random() < 0.5:
         value = chance.randint(-9, 9)
-    return np.array(value & (2**bits - 1), np.uint64).astype(f"u{bits // 8}").view(dtype)
+    return (
+        np.array(value & (2**bits - 1), np.uint64).astype(f"u{bits // 8}").view(dtype)
+    )
 
 
 def _is_numeric(array: Array) -> bool:

@@ -24,7 +24,9 @@ def _steps(w: Writer, start: str, names: Sequence[str], other: str) -> list[Node
         if w.flip(0.7):
             nodes.append(helper.make_node(w.pick(_SAFE), [start], [name]))
         else:
-            nodes.append(helper.make_node(w.pick(("Add", "Mul", "Max")), [start, other], [name]))
+            nodes.append(
+                helper.make_node(w.pick(("Add", "Mul", "Max")), [start, other], [name])
+            )
         start = name
     return nodes
 
@@ -80,7 +82,9 @@ def loop(w: Writer) -> None:
 
 def scan(w: Writer) -> None:
     """A running value over slices."""
-    x = w.value("f", lambda v: v.rank > 0 and v.array.size > 0 and v.array.dtype == np.float32)
+    x = w.value(
+        "f", lambda v: v.rank > 0 and v.array.size > 0 and v.array.dtype == np.float32
+    )
     start = w.new(x.shape[1:])
     prefix = f"scan{len(w.nodes)}_"
     nodes = [

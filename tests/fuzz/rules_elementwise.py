@@ -82,7 +82,9 @@ def with_attributes(w: Writer) -> None:
     elif kind == 1:
         w.node("Elu", [x], alpha=alpha)
     elif kind == 2:
-        w.node("Celu", [w.value("f", lambda v: v.array.dtype == np.float32)], alpha=alpha)
+        w.node(
+            "Celu", [w.value("f", lambda v: v.array.dtype == np.float32)], alpha=alpha
+        )
     elif kind == 3:
         w.node("HardSigmoid", [x], alpha=alpha / 2, beta=0.4)
     elif kind == 4:

@@ -50,14 +50,27 @@ def einsum(w: Writer) -> None:
     """Contractions in letters."""
     sizes = {c: w.chance.randint(1, 5) for c in "abcd"}
     equation = w.pick(
-        ("ab,bc->ac", "abc,acd->abd", "ab,ab->a", "abc->cb", "ab->", "abc,dc->abd",
-         "ab,cb->ac", "a,b->ab", "abc,bcd->ad")  # fmt: skip
+        (
+            "ab,bc->ac",
+            "abc,acd->abd",
+            "ab,ab->a",
+            "abc->cb",
+            "ab->",
+            "abc,dc->abd",
+            "ab,cb->ac",
+            "a,b->ab",
+            "abc,bcd->ad",
+        )
     )
     left = equation.partition("->")[0].split(",")
-    w.node("Einsum", [w.new([sizes[c] for c in term]) for term in left], equation=equation)
+    w.node(
+        "Einsum", [w.new([sizes[c] for c in term]) for term in left], equation=equation
+    )
 
 
-def _window(w: Writer, dims: int, sizes: tuple[int, ...], most: int = 3) -> dict[str, Any]:
+def _window(
+    w: Writer, dims: int, sizes: tuple[int, ...], most: int = 3
+) -> dict[str, Any]:
     kernel = [w.chance.randint(1, most) for _ in range(dims)]
     attributes: dict[str, Any] = {"kernel_shape": kernel}
     dilations = [1] * dims
@@ -89,7 +102,9 @@ def _image(w: Writer, dims: int) -> Value:
         return w.value("f", accepts)
     sizes = [w.chance.randint(1, 12 if dims < 3 else 5) for _ in range(dims)]
     channels = w.pick((1, 2, 3, 4, 6, 8, 16, 17))
-    return w.new((w.pick((1, 1, 2)), channels, *sizes), w.pick(("float32", "float32", "float64")))
+    return w.new(
+        (w.pick((1, 1, 2)), channels, *sizes), w.pick(("float32", "float32", "float64"))
+    )
 
 
 def conv(w: Writer) -> None:
@@ -103,7 +118,11 @@ def conv(w: Writer) -> None:
     attributes = _window(w, dims, x.shape[2:])
     out = groups * w.pick((1, 1, 2, 3, 8)) if groups > 1 else w.pick((1, 3, 8, 16, 19))
     shape = (out, channels // groups, *attributes["kernel_shape"])
-    weight = w.constant(w.data(shape, x.array.dtype.name)) if w.flip(0.8) else w.like(x, shape)
+    weight = (
+        w.constant(w.data(shape, x.array.dtype.name))
+        if w.flip(0.8)
+        else w.like(x, shape)
+    )
     bias = w.like(x, (out,)) if w.flip() else None
     w.node("Conv", [x, weight, bias], group=groups, **attributes)
     _epilogue(w)
@@ -112,7 +131,9 @@ def conv(w: Writer) -> None:
 def conv_3x3(w: Writer) -> None:
     """What Winograd's algorithm may compute."""
     channels, out = w.pick((3, 8, 16, 20)), w.pick((5, 16, 24))
-    x = w.new((w.pick((1, 2)), channels, w.chance.randint(3, 14), w.chance.randint(3, 14)))
+    x = w.new(
+        (w.pick((1, 2)), channels, w.chance.randint(3, 14), w.chance.randint(3, 14))
+    )
     weight = w.constant(w.data((out, channels, 3, 3), "float32") / np.float32(4))
     pads = [w.chance.randint(0, 1) for _ in range(4)]
     bias = w.like(x, (out,)) if w.flip() else None
@@ -143,6 +164,9 @@ def pool(w: Writer) -> None:
     dims = w.pick((1, 2, 2, 3))
     x = _image(w, dims)
     attributes = _window(w, dims, x.shape[2:])
+    if "dilations" in attributes and "auto_pad" in attributes:
+        # ONNX Runtime pads as if the window were not dilated.
+        raise Impossible
     if w.flip():
         w.node("MaxPool", [x], is_exact=True, **attributes)
     else:
@@ -168,7 +192,9 @@ def attention_spelled(w: Writer) -> None:
     scale = w.constant(np.array(depth**0.5, np.float32), is_shared=False)
     scores = w.node("Div", [scores, scale])
     if w.flip():
-        scores = w.node("Add", [scores, w.new(w.pick(((queries, keys), (1, 1, 1, keys))))])
+        scores = w.node(
+            "Add", [scores, w.new(w.pick(((queries, keys), (1, 1, 1, keys))))]
+        )
     weights = w.node("Softmax", [scores], axis=-1)
     w.node("MatMul", [weights, v])
 
@@ -176,11 +202,19 @@ def attention_spelled(w: Writer) -> None:
 def attention(w: Writer) -> None:
     """The standard op."""
     batch, heads, groups = w.pick((1, 2)), w.pick((2, 4)), w.pick((1, 2))
-    queries, keys, depth = w.chance.randint(1, 18), w.chance.randint(1, 18), w.pick((4, 9))
+    queries, keys, depth = (
+        w.chance.randint(1, 18),
+        w.chance.randint(1, 18),
+        w.pick((4, 9)),
+    )
     q = w.new((batch, heads, queries, depth))
     k, v = (w.new((batch, groups, keys, depth)) for _ in range(2))
     mask = w.new((queries, keys)) if w.flip() else None
-    w.node("Attention", [q, k, v, mask], is_causal=int(mask is None and queries <= keys and w.flip()))
+    w.node(
+        "Attention",
+        [q, k, v, mask],
+        is_causal=int(mask is None and queries <= keys and w.flip()),
+    )
 
 
 def recurrent(w: Writer) -> None:
@@ -214,7 +248,10 @@ def quantize(w: Writer) -> None:
 def matmul_integer(w: Writer) -> None:
     """Products of bytes."""
     rows, inner, columns = (w.size(20) for _ in range(3))
-    x, y = w.new((rows, inner), "uint8"), w.new((inner, columns), w.pick(("int8", "uint8")))
+    x, y = (
+        w.new((rows, inner), "uint8"),
+        w.new((inner, columns), w.pick(("int8", "uint8"))),
+    )
     w.node("MatMulInteger", [x, y])
 
 

@@ -87,9 +87,7 @@ def split(w: Writer) -> None:
     count = w.chance.randint(1, min(3, x.shape[axis]))
     cuts = sorted(w.chance.sample(range(x.shape[axis] + 1), count - 1))
     sizes = np.diff([0, *cuts, x.shape[axis]]).tolist()
-    w.node_all(
-        "Split", [x, w.ints(*sizes)], outputs=count, axis=axis, is_exact=True
-    )
+    w.node_all("Split", [x, w.ints(*sizes)], outputs=count, axis=axis, is_exact=True)
 
 
 def slice_(w: Writer) -> None:
@@ -101,6 +99,10 @@ def slice_(w: Writer) -> None:
         size = x.shape[axis]
         step = w.pick((1, 1, 1, 2, 3, -1, -2))
         start, end = (w.chance.randint(-size - 2, size + 2) for _ in range(2))
+        resolved = [v + size if v < 0 else v for v in (start, end)]
+        if w.is_dynamic and step > 0 and not 0 <= resolved[0] <= resolved[1]:
+            # Free sizes are taken to be so large that constant bounds do not cross.
+            raise Impossible
         if w.flip(0.3):
             end = 2**31 - 1 if step > 0 else -(2**31)
         starts.append(start)
@@ -157,7 +159,11 @@ def depth_space(w: Writer) -> None:
     if w.flip():
         x = w.new((batch, channels * block * block, height, width))
         w.node(
-            "DepthToSpace", [x], blocksize=block, mode=w.pick(("DCR", "CRD")), is_exact=True
+            "DepthToSpace",
+            [x],
+            blocksize=block,
+            mode=w.pick(("DCR", "CRD")),
+            is_exact=True,
         )
     else:
         x = w.new((batch, channels, height * block, width * block))
@@ -166,14 +172,35 @@ def depth_space(w: Writer) -> None:
 
 def resize(w: Writer) -> None:
     """Nearest and linear interpolation."""
-    x = w.value("f", lambda v: v.rank == 4 and v.array.size > 0 and v.array.dtype == "float32" and v.is_exact)
-    scales = w.constant(np.array([1, 1, w.pick((1, 2, 3)), w.pick((1, 2))], np.float32), is_shared=False)
+    x = w.value(
+        "f",
+        lambda v: (
+            v.rank == 4
+            and v.array.size > 0
+            and v.array.dtype == "float32"
+            and v.is_exact
+        ),
+    )
+    scales = w.constant(
+        np.array([1, 1, w.pick((1, 2, 3)), w.pick((1, 2))], np.float32), is_shared=False
+    )
     if w.flip():
-        w.node("Resize", [x, None, scales], mode="nearest", coordinate_transformation_mode="asymmetric",
-               nearest_mode="floor", is_exact=True)  # fmt: skip
+        w.node(
+            "Resize",
+            [x, None, scales],
+            mode="nearest",
+            coordinate_transformation_mode="asymmetric",
+            nearest_mode="floor",
+            is_exact=True,
+        )
     else:
         mode = w.pick(("half_pixel", "align_corners", "asymmetric"))
-        w.node("Resize", [x, None, scales], mode="linear", coordinate_transformation_mode=mode)
+        w.node(
+            "Resize",
+            [x, None, scales],
+            mode="linear",
+            coordinate_transformation_mode=mode,
+        )
 
 
 # ---------------------------------------------------------------- by index
@@ -192,7 +219,12 @@ def gather(w: Writer) -> None:
     """Slices by number."""
     x = w.value(_ALL, _is_solid)
     axis = w.axis(x)
-    w.node("Gather", [x, _indices(w, w.shape(w.pick((0, 1, 2))), x.shape[axis])], axis=axis, is_exact=True)
+    w.node(
+        "Gather",
+        [x, _indices(w, w.shape(w.pick((0, 1, 2))), x.shape[axis])],
+        axis=axis,
+        is_exact=True,
+    )
 
 
 def gather_elements(w: Writer) -> None:
@@ -201,7 +233,12 @@ def gather_elements(w: Writer) -> None:
     axis = w.axis(x)
     shape = [w.chance.randint(1, s) for s in x.shape]
     shape[axis] = w.size(5)
-    w.node("GatherElements", [x, _indices(w, tuple(shape), x.shape[axis])], axis=axis, is_exact=True)
+    w.node(
+        "GatherElements",
+        [x, _indices(w, tuple(shape), x.shape[axis])],
+        axis=axis,
+        is_exact=True,
+    )
 
 
 def gather_nd(w: Writer) -> None:
@@ -227,7 +264,12 @@ def scatter_elements(w: Writer) -> None:
     updates = w.like(x, shape)
     if w.flip():
         indices = _indices(w, tuple(shape), x.shape[axis])
-        w.node("ScatterElements", [x, indices, updates], axis=axis, reduction=w.pick(("add", "max", "min")))
+        w.node(
+            "ScatterElements",
+            [x, indices, updates],
+            axis=axis,
+            reduction=w.pick(("add", "max", "min")),
+        )
         return
     order = np.argsort(w.data(x.shape, "float32"), axis=axis, kind="stable")
     own = np.take(order, range(shape[axis]), axis=axis)
@@ -242,7 +284,11 @@ def scatter_nd(w: Writer) -> None:
     rows = w.chance.sample(range(x.shape[0]), count)
     indices = w.constant(np.array(rows, np.int64).reshape(-1, 1), is_shared=False)
     updates = w.like(x, (count, *x.shape[1:]))
-    w.node("ScatterND", [x, indices, updates], reduction=w.pick(("none", "add", "mul", "max")))
+    w.node(
+        "ScatterND",
+        [x, indices, updates],
+        reduction=w.pick(("none", "add", "mul", "max")),
+    )
 
 
 def one_hot(w: Writer) -> None:
@@ -251,7 +297,12 @@ def one_hot(w: Writer) -> None:
     indices = _indices(w, w.shape(w.pick((1, 2))), depth)
     values = w.constant(np.array([-1, 2], np.float32), is_shared=False)
     size = w.constant(np.array(depth, np.int64), is_shared=False)
-    w.node("OneHot", [indices, size, values], axis=w.chance.randint(-indices.rank - 1, indices.rank), is_exact=True)
+    w.node(
+        "OneHot",
+        [indices, size, values],
+        axis=w.chance.randint(-indices.rank - 1, indices.rank),
+        is_exact=True,
+    )
 
 
 def shape_of(w: Writer) -> None:
@@ -276,7 +327,13 @@ def reverse_sequence(w: Writer) -> None:
     """The beginnings of rows, reversed."""
     x = w.value("f", lambda v: v.rank >= 2 and v.array.size > 0)
     lengths = 1 + w.data((x.shape[1],), "uint8").astype(np.int64) % x.shape[0]
-    w.node("ReverseSequence", [x, w.constant(lengths, is_shared=False)], time_axis=0, batch_axis=1, is_exact=True)
+    w.node(
+        "ReverseSequence",
+        [x, w.constant(lengths, is_shared=False)],
+        time_axis=0,
+        batch_axis=1,
+        is_exact=True,
+    )
 
 
 RULES: Final[list[Rule]] = [

@@ -7,8 +7,17 @@ from typing import Final
 import numpy as np
 from writer import Impossible, Rule, Value, Writer
 
-_SUMS: Final = ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1",
-                "ReduceSumSquare", "ReduceL2", "ReduceProd", "ReduceLogSumExp")  # fmt: skip
+_SUMS: Final = (
+    "ReduceSum",
+    "ReduceMean",
+    "ReduceMax",
+    "ReduceMin",
+    "ReduceL1",
+    "ReduceSumSquare",
+    "ReduceL2",
+    "ReduceProd",
+    "ReduceLogSumExp",
+)
 
 
 def _is_solid(value: Value) -> bool:
@@ -24,7 +33,9 @@ def _axes(w: Writer, value: Value) -> list[int]:
 def reduce(w: Writer) -> None:
     """A reduction over some axes."""
     op = w.pick(_SUMS)
-    x = w.value("f" if op in ("ReduceLogSumExp", "ReduceL2", "ReduceMean") else "ffi", _is_solid)
+    x = w.value(
+        "f" if op in ("ReduceLogSumExp", "ReduceL2", "ReduceMean") else "ffi", _is_solid
+    )
     if x.kind == "i" and x.array.dtype.itemsize < 4:
         raise Impossible
     keep = int(w.flip())
@@ -38,7 +49,11 @@ def reduce(w: Writer) -> None:
 def reduce_nothing(w: Writer) -> None:
     """A reduction over no axes, which may be all or none."""
     x = w.value("f", _is_solid)
-    w.node(w.pick(("ReduceSum", "ReduceMax")), [x, w.ints()], noop_with_empty_axes=int(w.flip()))
+    w.node(
+        w.pick(("ReduceSum", "ReduceMax")),
+        [x, w.ints()],
+        noop_with_empty_axes=int(w.flip()),
+    )
 
 
 def arg_reduce(w: Writer) -> None:
@@ -143,7 +158,9 @@ def channel_norm(w: Writer) -> None:
         w.node("InstanceNormalization", [x, scale, offset], epsilon=1e-2)
     elif kind == 1:
         groups = w.pick([g for g in range(1, channels + 1) if channels % g == 0])
-        w.node("GroupNormalization", [x, scale, offset], num_groups=groups, epsilon=1e-2)
+        w.node(
+            "GroupNormalization", [x, scale, offset], num_groups=groups, epsilon=1e-2
+        )
     else:
         mean = w.like(x, (channels,))
         variance = w.constant(np.full(channels, 0.75, x.array.dtype))

@@ -167,7 +167,9 @@ class Writer:
             return self.chance.choice(FLOATS)
         if kind == "b":
             return "bool"
-        return self.chance.choice([d for d in INTEGERS if d.startswith(("int", "uint")[kind == "u"])])
+        return self.chance.choice(
+            [d for d in INTEGERS if d.startswith(("int", "uint")[kind == "u"])]
+        )
 
     # ---- data
 
@@ -235,10 +237,16 @@ class Writer:
             shape = list(value.shape)
         if self.flip(0.3):
             shape = [self.size(4) if s == 1 and self.flip() else s for s in shape]
-            shape = [
-                v if s != v and v != 1 else s
-                for s, v in zip(shape, value.shape[value.rank - len(shape) :], strict=True)
-            ] if len(shape) <= value.rank else shape
+            shape = (
+                [
+                    v if s != v and v != 1 else s
+                    for s, v in zip(
+                        shape, value.shape[value.rank - len(shape) :], strict=True
+                    )
+                ]
+                if len(shape) <= value.rank
+                else shape
+            )
         return self.like(value, shape)
 
     # ---- nodes
@@ -434,9 +442,7 @@ def run_reference(model: ModelProto, feeds: Mapping[str, Array]) -> list[Array]:
 Rule = Callable[[Writer], object]
 
 
-def write_model(
-    chance: random.Random, rules: Sequence[Rule], nodes: int
-) -> Written:
+def write_model(chance: random.Random, rules: Sequence[Rule], nodes: int) -> Written:
     """A model of about that many nodes; rules are applied at random."""
     writer = Writer(chance)
     for _ in range(nodes * 8):
