@@ -21,7 +21,7 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 1)
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format typecheck filecheck unit conformance networks docs docs-check models \
+.PHONY: help demo test lint format typecheck filecheck unit fuzz conformance networks docs docs-check models \
 	hooks cross clean
 
 help: ## list the goals
@@ -30,7 +30,7 @@ help: ## list the goals
 demo: $(DEMO_STAMP) $(MODELS_STAMP) ## read the text in a picture with PP-OCRv4
 	$(BIN)/python examples/ocr_demo.py --models $(MODELS)
 
-test: filecheck unit conformance networks ## FileCheck, unit tests, ONNX suite, networks
+test: filecheck unit fuzz conformance networks ## FileCheck, unit tests, ONNX suite, ...
 
 lint: $(DEV_STAMP) ## ruff: rules and layout
 	$(BIN)/ruff check
@@ -48,6 +48,9 @@ filecheck: $(DEV_STAMP) ## lit over tests/filecheck
 
 unit: $(DEV_STAMP) $(MODELS_STAMP) cross ## pytest over tests/unit
 	$(PYTEST) tests/unit $(PYTEST_ARGS)
+
+fuzz: $(DEV_STAMP) ## models that are wrong, damaged or random: tests/fuzz
+	$(BIN)/python -m pytest tests/fuzz $(PYTEST_ARGS)
 
 conformance: $(DEV_STAMP) ## the onnx package's cases for backends
 	$(PYTEST) tests/conformance $(PYTEST_ARGS)

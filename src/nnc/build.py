@@ -17,7 +17,7 @@ from nnc.backend.host import name_of_target, other_features
 from nnc.backend.jit import emit_assembly, emit_object
 from nnc.backend.pool.code import pool_object
 from nnc.dialects.nn.structure import DispatchOp
-from nnc.errors import CompileError
+from nnc.errors import CompileError, InternalError, NncError, OutOfMemory
 from nnc.loading import link
 from nnc.lowering.convert_rt_to_llvm import PLAN
 from nnc.module import Module, make_pass, new_context, run_pass, verify
@@ -161,11 +161,27 @@ class Build:
 
     @contextmanager
     def phase(self, stage: str, name: str) -> Generator[None]:
-        """Announce a phase, and take its time."""
+        """
+        Announce a phase, and take its time.
+
+        Raises:
+            OutOfMemory: the phase found no memory.
+            InternalError: it failed in a way that it should not.
+        """
         if self.on_pass is not None:
             self.on_pass(name, len(self.phases), max(self.total, len(self.phases) + 1))
         started = time.perf_counter()
-        yield
+        try:
+            yield
+        except NncError:
+            raise
+        except MemoryError as error:
+            raise OutOfMemory(f"there is no memory left for '{name}'") from error
+        except Exception as error:
+            raise InternalError(
+                f"'{name}' failed, which is a bug of nnc; please report it with the "
+                f"model: {type(error).__name__}: {error}"
+            ) from error
         self.phases.append(PhaseInfo(stage, name, time.perf_counter() - started))
 
     def lower(self, model: object) -> Module:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 import nnc
-from nnc import pipelines
+from nnc import build, pipelines
 from nnc.api import emit
 from nnc.backend.host import host_arch, host_system, resolve_target
 from nnc.backend.jit import codegen_count, live_engines
@@ -25,8 +25,10 @@ from nnc.errors import (
     DivisionByZero,
     IndexOutOfRange,
     InputError,
+    InternalError,
     LoadError,
     NncError,
+    OutOfMemory,
     TargetError,
 )
 from nnc.target import Target
@@ -415,3 +417,20 @@ def test_compile_run_drop_leaves_memory_level():
     assert live_engines() == engines
     # 50 weight arrays would be 50 MiB, 50 engines with their pages more.
     assert psutil.Process().memory_info().rss - before < 10 << 20
+
+
+@pytest.mark.parametrize(
+    ("failure", "error"),
+    [(ValueError("odd"), InternalError), (MemoryError(), OutOfMemory)],
+    ids=["bug", "memory"],
+)
+def test_failures_of_a_pass_name_it(
+    failure: Exception, error: type[NncError], monkeypatch: pytest.MonkeyPatch
+):
+    def fails(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(build, "run_pass", fails)
+    with pytest.raises(error, match="'canonicalize-nn'") as caught:
+        nnc.compile(SUM)
+    assert caught.value.__cause__ is failure

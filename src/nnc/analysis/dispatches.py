@@ -65,6 +65,9 @@ _ANCHORS = (
     winograd.WinogradInputOp,
     *SELECTION_OPS,
 )
+STORED_ONCE = (*SELECTION_OPS, attention.AttentionOp, winograd.WinogradInputOp)
+"""Ops whose kernels write each result to one place."""
+
 SCANS = frozenset({reduction.ArgReduceOp, reduction.CumulativeOp})
 
 

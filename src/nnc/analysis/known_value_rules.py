@@ -328,6 +328,10 @@ def _cast(op: Operation, operands: list[Elements]) -> Elements:
         dim = element
         if isinstance(dim, Ratio):
             fraction = dim.as_fraction()
+            if is_bool(target):
+                if fraction is None:
+                    raise UnknownError
+                return Dim.of(fraction != 0)
             dim = dim.floor() if fraction is None else Dim.of(int(fraction))
         if is_bool(target) and not is_bool(source):
             return Dim.of(_truth(dim))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import TypeAlias, cast
+from typing import Final, TypeAlias, cast
 
 import numpy as np
 from xdsl.dialects.builtin import DYNAMIC_INDEX, StringAttr
@@ -73,6 +73,8 @@ class InvalidNodeError(NncError):
 
 
 # What turns known dims into the shape and type that a reader wants.
+_MOST_WRITTEN_OUT: Final = 64
+"""More sizes than that are computed by the ops of the model, not listed."""
 _SIZE_CASTS = (nn.ReshapeOp, ew.CastOp)
 
 
@@ -206,6 +208,8 @@ class Builder:
             elements = self.known_values.elements(result)
             assert elements is not None
             dims = cast("list[Dim]", list(elements.flat))
+            if len(dims) > _MOST_WRITTEN_OUT and any(d.symbols for d in dims):
+                continue
             last = self.block.last_op
             self.set_location(location_of(op))
             value = self.known_elements(dims, result)

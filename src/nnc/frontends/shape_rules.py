@@ -162,9 +162,12 @@ def _backward_range(size: Dim, start: Dim, end: Dim, step: int) -> SliceRange:
     first = _resolved_backward(size, start, last)
     stop = _resolved_backward(size, end, last)
     count = ceildiv(first - stop, -step)
-    fixed = count.as_int()
-    if fixed is not None and fixed <= 0:
+    most, least = count.upper_bound(), count.lower_bound()
+    if most is not None and most <= 0:
         return SliceRange(Dim.of(0), Dim.of(0), size)
+    if least is None or least < 0:
+        # Bounds may cross for some sizes.
+        count = dim_max(count, 0)
     return SliceRange(first, count, size)
 
 

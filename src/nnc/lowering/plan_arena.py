@@ -13,7 +13,7 @@ Positions count the launches (or dispatches) of the function, its branches, and 
 ends of its loops. What a loop uses but does not allocate lives as long as the loop: the
 next iteration may read it. Offsets are given where all sizes are constants; otherwise
 the executor packs by the same function when it sees a new shape. An alloc that nobody
-uses is removed.
+uses is removed, its views with it.
 """
 
 from __future__ import annotations

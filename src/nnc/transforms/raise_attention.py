@@ -403,7 +403,13 @@ def _reshaped(value: SSAValue, dims: Sequence[Dim], ctx: PatternContext) -> SSAV
 
 
 def _spread(value: SSAValue, dims: Sequence[Dim], ctx: PatternContext) -> SSAValue:
-    if dims_of(value) == tuple(dims):
+    """`value` repeated to `dims`, of which it may know some by another expression."""
+    rank = rank_of(value)
+    own = zip(dims_of(value), dims[len(dims) - rank :], strict=True)
+    cast = tuple(d if d == 1 else wanted for d, wanted in own)
+    if dims_of(value) != cast:
+        value = ctx.add(DimCastOp(value, cast)).result
+    if cast == tuple(dims):
         return value
     return ctx.add(BroadcastOp(value, dims)).result
 

@@ -179,3 +179,8 @@ def test_constants_wrap_as_their_type_does(b: Builder):
     assert texts(b, b.cast(vector(b, 300, -1), U8)) == ["44", "255"]
     assert texts(b, b.add(vector(b, 2**63 - 1), vector(b, 1))) is None
     assert texts(b, b.cast(b.dims([N]), U8)) is None
+
+
+def test_fractions_are_true(b: Builder):
+    flags = b.cast(b.constant(np.array([0.0, 0.25, -0.5, 3], np.float32)), BOOL)
+    assert texts(b, flags) == ["0", "1", "1", "1"]

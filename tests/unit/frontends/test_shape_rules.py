@@ -177,3 +177,14 @@ def test_same_padding_gives_a_window_for_each_stride(
         assert (size + a + b - span) // stride + 1 >= -(-size // stride)
         free = same_padding(S, kernel, stride, dilation, upper=upper)
         assert [d.evaluate({"S": size}) for d in free] == [a, b]
+
+
+@pytest.mark.parametrize(("start", "end"), [(1, 3), (0, 0), (2, -2), (-3, 1), (5, 2)])
+@pytest.mark.parametrize("step", [-1, -2])
+def test_backward_slice_of_a_free_axis_may_be_empty(start: int, end: int, step: int):
+    found = slice_range(S, start, end, step)
+    for size in range(9):
+        expected = range(size)[start:end:step]
+        assert found.size.evaluate({"S": size}) == len(expected)
+        if expected:
+            assert found.offset.evaluate({"S": size}) == expected[0]

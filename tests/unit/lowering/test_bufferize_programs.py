@@ -15,9 +15,13 @@ from xdsl.ir import Block, Operation, Region, SSAValue
 
 import nnc
 from nnc.dialects.nn import elementwise, linear, movement, reduction
+from nnc.dialects.nn.attention import AttentionOp
+from nnc.dialects.nn.selection import ScatterOp, TopKOp
 from nnc.dialects.nn.types import F32, dims_of, tensor_type
 from nnc.module import Module, new_context
 from nnc.symbolic import Dim
+from nnc.testing import compare, random_inputs
+from nnc.testing_passes import Network
 
 SIZES = {"N": 3, "M": 2, "K": 3}
 """`N` and `K` are equal, which only casts of dims say."""
@@ -214,3 +218,23 @@ def test_random_program_gives_what_it_means(seed: int):
                 wanted = theirs.astype(np.float64)
                 scale = float(np.abs(wanted).max(initial=0)) or 1.0
                 np.testing.assert_allclose(ours, wanted, rtol=0, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize("kind", ["scatter", "top_k", "attention"])
+def test_results_of_kernels_that_store_once_go_to_several_outputs(kind: str) -> None:
+    def build(net: Network, x: SSAValue, rows: SSAValue) -> list[SSAValue]:
+        if kind == "attention":
+            x = net.add(movement.ReshapeOp(x, (2, 4, 3)))
+            result = net.add(AttentionOp(x, x, x, scale=0.5))
+        elif kind == "scatter":
+            indices = net.constant(np.array([2, 0]))
+            result = net.add(ScatterOp(x, indices, rows, "none"))
+        else:
+            result = net.add(TopKOp(x, 2))
+        return [result, net.add(elementwise.NegOp(result)), result]
+
+    network = Network([tensor_type(F32, (8, 3)), tensor_type(F32, (2, 3))], build)
+    exe = nnc.compile(Module(network.module, network.ctx))
+    inputs = random_inputs(network.module)
+    for ours, theirs in zip(exe(*inputs), network.run(inputs), strict=True):
+        compare(ours, theirs)

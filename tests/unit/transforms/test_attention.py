@@ -108,3 +108,23 @@ def test_attention_without_a_kernel_is_taken_apart(
     else:
         check_passes_keep_meaning(network, "decompose-nn", N=2, S=4)
     assert not {"nn.attention", "nn.softmax"} & set(network.names())
+
+
+def test_a_mask_may_tell_how_many_queries_there_are():
+    types = [
+        tensor_type(F32, [1, 2, S, 4]),
+        tensor_type(F32, [1, 2, 4, 7]),
+        tensor_type(F32, [1, 2, 7, 5]),
+        tensor_type(F32, [16, 7]),
+    ]
+
+    def build(net: Network, *inputs: SSAValue) -> SSAValue:
+        q, k, v, mask = inputs
+        scores = net.add(nn.MatmulOp(q, k))
+        scores = net.add(nn.DimCastOp(scores, [1, 2, 16, 7]))
+        masked = net.add(AddOp(scores, spread(net, mask, scores)))
+        return net.add(nn.MatmulOp(net.add(nn.SoftmaxOp(masked)), v))
+
+    network = Network(types, build)
+    check_passes_keep_meaning(network, "raise-attention", S=16)
+    assert network.names().count("nn.attention") == 1

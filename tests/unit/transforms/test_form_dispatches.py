@@ -181,3 +181,14 @@ def test_form_dispatches_wanted_scalar_is_a_dispatch_of_its_own() -> None:
     network = Network([tensor_type(F32, [N])], build)
     check_passes_keep_meaning(network, PIPELINE, N=3)
     assert kinds(network) == [DispatchKind.POINTWISE] * 2
+
+
+def test_form_dispatches_epilogue_reads_what_the_operand_is_made_from() -> None:
+    def build(net: Network, x: SSAValue) -> SSAValue:
+        first = net.add(SigmoidOp(x))
+        y = net.add(nn.MatmulOp(net.add(ReluOp(first)), net.weight(4, 4)))
+        return net.add(AddOp(y, first))
+
+    network = Network([tensor_type(F32, [5, 4])], build)
+    check_passes_keep_meaning(network, PIPELINE)
+    assert kinds(network) == [DispatchKind.POINTWISE, DispatchKind.CONTRACTION]

@@ -55,9 +55,12 @@ def _with_bias(node: Node, b: Builder, value: SSAValue) -> SSAValue:
     bias = node.optional_input(2)
     if bias is None:
         return value
-    if dims_of(bias) != (dims_of(value)[1],):
+    channels = dims_of(value)[1]
+    if rank_of(bias) == 1 and dims_of(bias)[0].as_int() is None:
+        bias = b.with_dim(bias, 0, channels)
+    if dims_of(bias) != (channels,):
         raise InvalidNodeError(
-            f"the bias must have {dims_of(value)[1]} elements, got {bias.type}"
+            f"the bias must have {channels} elements, got {bias.type}"
         )
     return b.add(value, channel_vector(b, bias, rank_of(value)))
 

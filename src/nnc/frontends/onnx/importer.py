@@ -23,9 +23,11 @@ from xdsl.utils.exceptions import VerifyException
 from nnc.context import NncContext
 from nnc.errors import (
     InputValuesNeeded,
+    InternalError,
     LimitExceeded,
     LoadError,
     ModelError,
+    NncError,
     UnsupportedNode,
     UnsupportedOp,
 )
@@ -367,6 +369,13 @@ class _Importer:
         except (InvalidNodeError, VerifyException, ArithmeticError) as error:
             text = str(error).removeprefix("nn.")
             raise ModelError(f"{node.op_type} (node '{name}'): {text}") from error
+        except (NncError, MemoryError):
+            raise
+        except Exception as error:
+            raise InternalError(
+                f"{node.op_type} (node '{name}') could not be converted, which is a "
+                f"bug of nnc; please report it with the model: {error!r}"
+            ) from error
         for i, output in enumerate(node.output):
             if not output:
                 continue

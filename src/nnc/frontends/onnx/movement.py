@@ -342,6 +342,9 @@ def _padded(
                 starts[axis] = -amount
             else:
                 ends[axis] = ends[axis] + amount
+        left = (ends[axis] - starts[axis]).as_int()
+        if left is not None and left < 0:
+            raise InvalidNodeError(f"more is cut off axis {axis} than it has")
     steps = [1] * rank_of(x)
     # Amounts below zero cut off.
     x = b.slice(x, starts, ends, range(rank_of(x)), steps)

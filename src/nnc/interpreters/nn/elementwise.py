@@ -11,6 +11,8 @@ from xdsl.ir import Operation
 
 from nnc.dialects.nn import elementwise as nn
 from nnc.dialects.nn.base import location_of
+from nnc.dialects.nn.dtypes import numpy_dtype
+from nnc.dialects.nn.types import element_type_of
 from nnc.errors import DivisionByZero
 from nnc.interpreters.nn.casts import converted
 from nnc.interpreters.nn.environment import (

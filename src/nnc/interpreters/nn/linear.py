@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from nnc.dialects.nn import linear as nn
@@ -24,7 +26,8 @@ def _matmul(_: nn.MatmulOp, __: Environment, lhs: Array, rhs: Array) -> Array:
 @REFERENCES.implements(nn.PackOp)
 def _pack(op: nn.PackOp, env: Environment, x: Array) -> Array:
     panel, groups = op.panel.value.data, op.groups.value.data
-    matrix = x.reshape(-1, groups, x.shape[-1] // groups)
+    rows, columns = math.prod(x.shape[:-1]), x.shape[-1]
+    matrix = x.reshape(rows, groups, columns // groups)
     whole, tail = divmod(matrix.shape[-1], panel)
     # Written in place: packed weights can be as large as all other memory.
     result = np.empty(env.shape_of(op.result, op), x.dtype)

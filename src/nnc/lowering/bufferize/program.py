@@ -40,6 +40,7 @@ from xdsl.ir import Attribute, Block, BlockArgument, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint
 
+from nnc.analysis.dispatches import STORED_ONCE
 from nnc.dialects import rt
 from nnc.dialects.nn import movement
 from nnc.dialects.nn.base import copy_location
@@ -208,14 +209,19 @@ class _Body:
         self._check_sizes(op)
         outputs = list(results)
         terminator = op.yield_op
+        stores_once = any(isinstance(o, STORED_ONCE) for o in op.block.ops)
         for index, result in enumerate(op.res):
-            for place in self.copies.get(result, ()):
+            for place in () if stores_once else self.copies.get(result, ()):
                 outputs.append(place)
                 value = terminator.arguments[index]
                 terminator.operands = [*terminator.operands, value]
         region = op.detach_region(op.body)
         self._insert_dispatch(op, operands, outputs, region, op.tile)
         self.places.update(zip(op.res, results, strict=True))
+        if stores_once:
+            for result, source in zip(op.res, results, strict=True):
+                for place in self.copies.get(result, ()):
+                    self._copy(op, source, place)
 
     def _emit_concat(self, op: movement.ConcatOp) -> None:
         place = self.destinations[op.result]

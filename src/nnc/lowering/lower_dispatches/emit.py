@@ -102,7 +102,11 @@ class Emitter:
         key = self._key(node)
         value = self.kb.recall(key)
         if value is None:
-            value = self.kb.keep(key, self._make(node))
+            value = self._make(node)
+            # A call may look at operands for an error's sake only: its value is known
+            # no further than they are.
+            args = node.args if isinstance(node, Call) else ()
+            self.kb.keep(key, value, *(self.value(a) for a in args))
         return value
 
     def _key(self, node: Node | Derived) -> Hashable:

@@ -179,9 +179,9 @@ class KernelBuilder:
                 return value
         return None
 
-    def keep(self, key: Hashable, value: SSAValue) -> SSAValue:
-        """Keep `value` under `key` for as long as it can be used."""
-        self._scopes[self.depth_of(value)].cache[key] = value
+    def keep(self, key: Hashable, value: SSAValue, *others: SSAValue) -> SSAValue:
+        """Keep `value` under `key` for as long as it and `others` can be used."""
+        self._scopes[self.depth_of(value, *others)].cache[key] = value
         return value
 
     def _push(self, block: Block, *, is_guarded: bool = False) -> None:

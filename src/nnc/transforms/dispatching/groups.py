@@ -395,7 +395,7 @@ class Grouping:
         )
         if not is_fitting or self._is_between(small.unit, into.unit):
             return
-        if self._is_between(into.unit, small.unit):
+        if self._is_between(into.unit, small.unit) or self._feeds_anchor(small, into):
             return
         escapes = any(
             self.group_of.get(use.operation) not in (small, into)
@@ -418,6 +418,14 @@ class Grouping:
                 self.ancestors[other] = mask | bit | self.ancestors[into.unit]
         self.depend(into.unit, inherited & ~bit)
         self.ancestors[into.unit] &= ~(bit | (1 << small.unit))
+
+    def _feeds_anchor(self, small: Group, into: Group) -> bool:
+        """Whether the contraction of a group reads what another group computes."""
+        return into.kind is DispatchKind.CONTRACTION and any(
+            self.dependencies(op.operands) & (1 << small.unit)
+            for op in into.ops
+            if is_contraction(op) or isinstance(op, WinogradInputOp)
+        )
 
     def _position(self, op: Operation) -> int:
         return self.positions[op]

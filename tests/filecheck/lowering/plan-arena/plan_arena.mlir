@@ -29,3 +29,15 @@ func.func @symbolic(%x: !rt.buffer<f32, #nn.shape<N>, #nn.shape<1>>) {
   rt.launch @k(%a, %x) {dims = #nn.shape<>, tasks = #nn.shape<1>} : !rt.buffer<f32, #nn.shape<N>, #nn.shape<1>>, !rt.buffer<f32, #nn.shape<N>, #nn.shape<1>>
   func.return
 }
+
+// -----
+
+// What held the operands of dispatches that compute nothing is gone with its views.
+// CHECK-LABEL: func.func @views_of_nothing
+// CHECK-NEXT: func.return
+func.func @views_of_nothing(%x: !rt.buffer<f32, #nn.shape<4>, #nn.shape<1>>) {
+  %a = rt.alloc : !rt.buffer<f32, #nn.shape<2, 0>, #nn.shape<0, 1>>
+  %v = rt.view %a {offset = #nn.shape<0>} : !rt.buffer<f32, #nn.shape<2, 0>, #nn.shape<0, 1>> -> !rt.buffer<f32, #nn.shape<0>, #nn.shape<1>>
+  %w = rt.view %v {offset = #nn.shape<0>} : !rt.buffer<f32, #nn.shape<0>, #nn.shape<1>> -> !rt.buffer<f32, #nn.shape<0, 3>, #nn.shape<3, 1>>
+  func.return
+}

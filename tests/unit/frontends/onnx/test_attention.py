@@ -9,6 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 
 import nnc
+from nnc.errors import ModelError
 
 ort = pytest.importorskip("onnxruntime")
 GENERATOR = np.random.default_rng(0)
@@ -104,3 +105,35 @@ def test_attention_with_projections(causal: int):
         "mask": mask,
     }
     check("Attention", inputs, num_heads=3, unidirectional=causal)
+
+
+def test_keys_of_free_depth_are_taken_to_fit():
+    q, k, v = normal(1, 4, 5, 8), normal(1, 2, 7, 8), normal(1, 2, 7, 8)
+    node = helper.make_node("Attention", ["q", "k", "v"], ["y"])
+    dims = {"q": [1, 4, 5, 8], "k": [1, 2, 7, "D"], "v": [1, "H", 7, "D"]}
+    infos = [
+        helper.make_tensor_value_info(n, TensorProto.FLOAT, d) for n, d in dims.items()
+    ]
+    result = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    graph = helper.make_graph([node], "g", infos, [result])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 23)])
+    keys, values = (np.repeat(x, 2, axis=1) for x in (k, v))
+    scores = q @ keys.swapaxes(2, 3) / 8**0.5
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    expected = weights / weights.sum(-1, keepdims=True) @ values
+    np.testing.assert_allclose(nnc.compile(model)(q, k, v), expected, rtol=1e-4)
+
+
+def test_flat_values_of_another_rank_are_refused():
+    dims = {"q": [2, 4, 24], "k": [2, 6, 24], "v": [2, 6]}
+    infos = [
+        helper.make_tensor_value_info(n, TensorProto.FLOAT, d) for n, d in dims.items()
+    ]
+    node = helper.make_node(
+        "Attention", ["q", "k", "v"], ["y"], q_num_heads=3, kv_num_heads=3
+    )
+    result = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    graph = helper.make_graph([node], "g", infos, [result])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 23)])
+    with pytest.raises(ModelError, match="rows of heads need rank 3, not 2"):
+        nnc.convert(model)

@@ -268,3 +268,13 @@ def test_transposed_convolution_with_negative_padding(run_graph: Any, rng: Any):
     ]
     wide = np.pad(results[1] - 1, ((0, 0), (0, 0), (2, 1))) + 1
     np.testing.assert_allclose(results[0], wide, rtol=1e-5, atol=1e-6)
+
+
+def test_bias_of_free_size_is_taken_to_fit(agrees: Any, rng: np.random.Generator):
+    agrees(
+        "(float[1,3,4,4] x, float[O] c) => (float[] y) { y = Conv(x, w, c) }",
+        {"x": normal(rng, 1, 3, 4, 4), "c": normal(rng, 5)},
+        {"w": normal(rng, 5, 3, 3, 3)},
+        rtol=1e-4,
+        atol=1e-5,
+    )

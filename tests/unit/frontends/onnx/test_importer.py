@@ -16,6 +16,7 @@ from nnc.dialects.nn import structure
 from nnc.dialects.nn.base import location_of
 from nnc.errors import (
     CompileError,
+    InternalError,
     LimitExceeded,
     LoadError,
     ModelError,
@@ -23,6 +24,7 @@ from nnc.errors import (
     UnsupportedOp,
 )
 from nnc.frontends.detect import import_model
+from nnc.frontends.onnx import importer
 from nnc.interpreters.nn import run_module
 
 F32 = np.float32
@@ -287,6 +289,16 @@ def test_unsupported_nodes_come_before_invalid_ones():
         helper.make_node("Sum", ["a", "b"], ["y"]),
     ]
     refused(model_of(nodes), UnsupportedOp, "NonZero")
+
+
+def test_converters_that_fail_are_bugs_that_name_the_node(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    def fails(*_: object) -> None:
+        raise ValueError("too many values to unpack")
+
+    monkeypatch.setattr(importer, "find_converter", lambda *_: fails)
+    refused(model_of([RELU]), InternalError, "Relu .*a bug of nnc; .*too many values")
 
 
 def test_op_older_than_its_first_converter_is_refused():

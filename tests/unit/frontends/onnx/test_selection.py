@@ -134,3 +134,12 @@ def test_tensor_scatter_beyond_the_cache() -> None:
     for wrong in (3, 5, 2**62, -1, -(2**63)):
         with pytest.raises(IndexOutOfRange, match="TensorScatter"):
             exe(x, u, np.array([wrong]))
+
+
+def test_many_indices_counted_from_a_free_end() -> None:
+    graph = """
+    (float[N, 6, 6] x, float[7, 6, 6] u) => (float[N, 6, 6] y)
+    { y = ScatterElements<axis = 0>(x, i, u) }
+    """
+    order = np.random.default_rng(2).random((8, 6, 6)).argsort(axis=0)
+    check(graph, {"x": floats(8, 6, 6), "u": floats(7, 6, 6)}, i=order[:7] - 8)

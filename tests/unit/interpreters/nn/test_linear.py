@@ -56,7 +56,7 @@ def test_matmul_of_symbolic_dims():
 
 def packed(x: Any, panel: int, groups: int) -> Any:
     """The packed form, element by element as the op's definition says."""
-    matrix = x.reshape(-1, x.shape[-1])
+    matrix = x.reshape(int(np.prod(x.shape[:-1])), x.shape[-1])
     columns = x.shape[-1] // groups
     panels = -(-columns // panel)
     result = np.zeros((groups, panels, len(matrix), panel), x.dtype)
@@ -68,7 +68,14 @@ def packed(x: Any, panel: int, groups: int) -> Any:
 
 @pytest.mark.parametrize(
     ("shape", "panel", "groups"),
-    [((3, 8), 4, 1), ((3, 7), 4, 1), ((2, 2, 3, 6), 4, 2), ((1, 1), 16, 1)],
+    [
+        ((3, 8), 4, 1),
+        ((3, 7), 4, 1),
+        ((2, 2, 3, 6), 4, 2),
+        ((1, 1), 16, 1),
+        ((4, 0), 16, 1),
+        ((0, 8), 4, 2),
+    ],
 )
 def test_pack_and_unpack(shape: tuple[int, ...], panel: int, groups: int):
     x = GENERATOR.normal(size=shape).astype(np.float32)

@@ -215,12 +215,16 @@ def test_gather_of_unknown_sizes(target: Target, rng: Generator) -> None:
 
 
 @pytest.mark.parametrize("axis", [0, 1])
-def test_gather_of_an_empty_axis_reads_nothing(target: Target, axis: int) -> None:
-    shape = (0, 33) if axis == 0 else (33, 0)
+@pytest.mark.parametrize("count", [1, 20])
+@pytest.mark.parametrize("other", [3, 33])
+def test_gather_of_an_empty_axis_reads_nothing(
+    target: Target, axis: int, count: int, other: int
+) -> None:
+    shape = (0, other) if axis == 0 else (other, 0)
     x = np.zeros(shape, np.float32)
     dims: list[DimLike] = [*shape]
     dims[axis] = N
-    indices = np.zeros(20, np.int64)
+    indices = np.zeros(count, np.int64)
     lowered = lower_dispatch(
         lambda x, i: mv.GatherOp(x, i, axis),
         [Operand(x, dims), Operand(indices)],

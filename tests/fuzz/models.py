@@ -1,0 +1,141 @@
+"""
+Random valid models: nnc computes what the onnx package's reference says.
+
+`python tests/fuzz/models.py --minutes 60 --seed 1`
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import campaign
+import rules_control
+import rules_elementwise
+import rules_linear
+import rules_movement
+import rules_reduction
+from campaign import Case
+from engines import Array, Engine, Mismatch, difference, warm_up
+from forked import Verdict, judge
+from onnx import ModelProto
+from reduce import reduced, with_output
+from writer import Impossible, Rule, Written, write_model
+
+from nnc.errors import UnsupportedOp
+
+GROUPS: Final[Sequence[Sequence[Rule]]] = (
+    rules_elementwise.RULES,
+    rules_reduction.RULES,
+    rules_movement.RULES,
+    rules_linear.RULES,
+    rules_control.RULES,
+)
+_SECONDS: Final = 30
+
+
+def random_model(chance: random.Random) -> Written:
+    """One node of any op, or a small graph of mixed ones."""
+    if chance.random() < 0.4:
+        return write_model(chance, [chance.choice(chance.choice(GROUPS[:4]))], 1)
+    weights = [chance.choice((0, 1, 2, 4)) for _ in GROUPS[:4]]
+    groups = random.Random(chance.random()).choices(
+        GROUPS[:4], [w + 0.1 for w in weights], k=12
+    )
+    rules = [chance.choice(group) for group in groups]
+    if chance.random() < 0.2:
+        rules.append(chance.choice(rules_control.RULES))
+    return write_model(chance, rules, chance.randint(3, 14))
+
+
+def check(written: Written, engine: Engine) -> None:
+    """
+    Compile a model, run it, compare.
+
+    Raises:
+        Mismatch: a result differs; names the first node that shows it.
+        NncError: it was not compiled.
+    """
+    results = engine.run(written.model.SerializeToString(), written.feeds)
+    text = _first_difference(results, written.expected, written)
+    if text is not None:
+        raise _explained(written, engine, text)
+
+
+def _first_difference(
+    results: Sequence[Array], expected: Sequence[Array], w: Written
+) -> str | None:
+    for ours, theirs in zip(results, expected, strict=True):
+        text = difference(ours, theirs, w.scale, w.precision)
+        if text is not None:
+            return text
+    return None
+
+
+def _explained(written: Written, engine: Engine, text: str) -> Mismatch:
+    """Whether it is seen before any lowering, and the first node that shows it."""
+    whole = written.model.SerializeToString()
+    interpreted = engine.interpret(whole, written.feeds)
+    same = _first_difference(interpreted, written.expected, written) is None
+    layer = "lowering" if same else "frontend"
+    for node in written.model.graph.node:
+        for output in node.output:
+            part = with_output(written.model, output)
+            (ours,) = _run_part(part, written, engine)
+            theirs = written.values[output]
+            found = difference(ours, theirs, written.scale, written.precision)
+            if found is not None:
+                kind = f"{layer} {node.op_type} {theirs.dtype}"
+                return Mismatch(kind, f"{output} of {node.op_type}: {found}")
+    return Mismatch(f"{layer} together", text)
+
+
+def _run_part(model: ModelProto, written: Written, engine: Engine) -> list[Array]:
+    names = {i.name for i in model.graph.input}
+    feeds = {n: a for n, a in written.feeds.items() if n in names}
+    return engine.run(model.SerializeToString(), feeds)
+
+
+def random_cases(seed: int) -> Iterator[Case]:
+    """Endlessly many models; each can be made again from its own name."""
+    warm_up()
+    for number in itertools.count():
+        chance = random.Random(f"{seed}-{number}")
+        try:
+            written = random_model(chance)
+        except Impossible:
+            continue
+        engine = Engine.random(chance)
+        name = f"{seed}-{number}-{engine}-{'-'.join(written.ops[:3])}"
+        model = written.model.SerializeToString()
+        yield Case(
+            name,
+            model,
+            written.feeds,
+            partial(judged, partial(check, written, engine)),
+            partial(_smaller, written, engine),
+        )
+
+
+def judged(run: Callable[[], object]) -> Verdict:
+    return judge(run, seconds=_SECONDS, allowed=(UnsupportedOp,))
+
+
+def _smaller(written: Written, engine: Engine, kind: str) -> bytes:
+    """A part of the model with the same finding, if it is no wrong result."""
+
+    def verdict(part: ModelProto) -> Verdict:
+        return judged(partial(_run_part, part, written, engine))
+
+    return reduced(written.model, verdict, kind).SerializeToString()
+
+
+if __name__ == "__main__":
+    campaign.main(__doc__ or "", "models", random_cases)
