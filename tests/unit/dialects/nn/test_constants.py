@@ -54,8 +54,8 @@ def test_element_types_and_dtypes_agree(element_type: Attribute):
 def test_other_element_types_and_dtypes_are_refused():
     with pytest.raises(VerifyException, match="f80 is no element type of nn tensors"):
         numpy_dtype(Float80Type())
-    with pytest.raises(VerifyException, match="no element type for complex64 arrays"):
-        element_type_for(np.complex64)
+    with pytest.raises(VerifyException, match="no element type for object arrays"):
+        element_type_for(np.object_)
 
 
 @pytest.mark.parametrize("element_type", ELEMENT_TYPES, ids=str)

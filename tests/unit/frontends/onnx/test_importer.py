@@ -461,11 +461,8 @@ def test_weights_of_unknown_type_are_refused(dtype: int):
     refused(model, LoadError, "initializer 'w' has an unknown element type")
 
 
-@pytest.mark.parametrize(
-    "dtype", [TensorProto.STRING, TensorProto.INT4, TensorProto.COMPLEX64]
-)
-def test_weights_of_unsupported_type_are_reported(dtype: int):
-    model = weight_model(raw_weight([3], bytes(12), dtype))
+def test_weights_of_unsupported_type_are_reported():
+    model = weight_model(raw_weight([3], bytes(12), TensorProto.STRING))
     refused(model, UnsupportedOp, "initializer 'w' has element type")
 
 

@@ -528,6 +528,9 @@ def test_free_axes_are_cropped_and_padded(target: tuple[int, int], matches: Any)
             {"x": np.arange(np.prod(shape), dtype=np.float32).reshape(shape)},
             {"shape": np.array(target)},
             opset=18,
+        )
+
+
 @pytest.mark.parametrize("pads", [[-5, 0], [-9, 9], [-2, -3], [0, -5]], ids=str)
 def test_cutting_off_more_than_there_is_is_refused(pads: list[int], import_text: Any):
     with pytest.raises(ModelError, match="more is cut off axis 0 than it has"):
