@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from nnc.runtime.specs import number_kind
 from nnc.symbolic import Dim
 
 Array: TypeAlias = NDArray[Any]
@@ -37,10 +38,17 @@ def random_array(
     dtype: DType, shape: Sequence[int], generator: np.random.Generator
 ) -> Array:
     """
-    Normal floats, integers 0 and 1, random bools.
+    Normal floats and parts of complex numbers, integers 0 and 1, random bools.
 
-    Integers are small because many networks use them as indices.
+    Integers are small because many networks use them as indices. Types without a sign
+    get the absolute values.
     """
-    if dtype.kind in "iub":
+    kind = number_kind(dtype)
+    if kind in "iub":
         return generator.integers(0, 2, shape).astype(dtype)
-    return generator.standard_normal(shape, np.float32).astype(dtype)
+    numbers = generator.standard_normal(shape, np.float32)
+    if kind == "c":
+        return (numbers + 1j * generator.standard_normal(shape)).astype(dtype)
+    if dtype.name == "float8_e8m0fnu":
+        numbers = np.abs(numbers)
+    return numbers.astype(dtype)

@@ -111,7 +111,7 @@ class SpecializingModel:
         if missing:
             raise InputError(f"input '{missing[0]}' is missing")
         arrays = [(name, np.asarray(feeds[name])) for name in self._deciding]
-        return tuple((n, a.dtype.str, a.shape, a.tobytes()) for n, a in arrays)
+        return tuple((n, a.dtype.name, a.shape, a.tobytes()) for n, a in arrays)
 
     def close(self) -> None:
         """

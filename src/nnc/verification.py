@@ -20,6 +20,7 @@ from nnc.dialects.nn.types import dims_of, element_type_of
 from nnc.errors import NncError, VerifyError
 from nnc.interpreters.nn.inputs import main_of
 from nnc.random_inputs import Array, choose_sizes, random_array
+from nnc.runtime.specs import number_kind
 
 Interpret: TypeAlias = Callable[[ModuleOp, Sequence[Array]], Sequence[Array]]
 """Runs `@main` of an `nn` module on inputs."""
@@ -56,8 +57,13 @@ def difference(actual: Array, expected: Array) -> float:
     """
     if actual.shape != expected.shape or actual.dtype != expected.dtype:
         return float("inf")
-    if expected.dtype.kind in "iub":
+    if number_kind(expected.dtype) in "iub":
         return 0.0 if np.array_equal(actual, expected) else float("inf")
+    if expected.dtype.kind == "c":
+        parts = np.dtype(f"f{expected.dtype.itemsize // 2}")
+        actual, expected = (
+            np.ascontiguousarray(a).reshape(-1).view(parts) for a in (actual, expected)
+        )
     ours, theirs = actual.astype(np.float64), expected.astype(np.float64)
     finite = np.isfinite(theirs)
     if not np.array_equal(ours[~finite], theirs[~finite], equal_nan=True):

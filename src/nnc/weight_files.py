@@ -36,7 +36,14 @@ _DTYPES: Final = {
     "U64": "uint64",
     "I64": "int64",
     "F64": "float64",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E5M2": "float8_e5m2",
+    "F8_E8M0": "float8_e8m0fnu",
+    "C64": "complex64",
 }
+_DTYPE_KEY: Final = "dtype of "
+"""In the metadata of .safetensors files: the dtype of a tensor whose bytes are there,
+since the format has no name for it. Its last axis, if there are more, is of bytes."""
 _CODES: Final = {name: code for code, name in _DTYPES.items()}
 
 
@@ -58,7 +65,7 @@ def save_weights(path: Path, weights: Mapping[str, Array]) -> None:
     if path.suffix == ".safetensors":
         _save_safetensors(path, weights)
     elif path.suffix == ".npz":
-        odd = [name for name, array in weights.items() if array.dtype.kind == "V"]
+        odd = [name for name, a in weights.items() if a.dtype.isbuiltin == 2]
         if odd:
             raise LoadError(
                 f"{path}: .npz cannot hold the dtype of {', '.join(odd)}; "
@@ -81,11 +88,12 @@ def _save_npz(file: Any, weights: Mapping[str, Array]) -> None:
 
 
 def _dtype(name: str) -> np.dtype[Any]:
-    if name == "bfloat16":
+    try:
+        return np.dtype(name)
+    except TypeError:
         import ml_dtypes
 
-        return np.dtype(ml_dtypes.bfloat16)
-    return np.dtype(name)
+        return np.dtype(getattr(ml_dtypes, name))
 
 
 def _load_safetensors(path: Path) -> dict[str, Array]:
@@ -95,9 +103,12 @@ def _load_safetensors(path: Path) -> dict[str, Array]:
         if length > min(_MAX_HEADER, data.size - 8):
             raise ValueError(f"header of {length} bytes")
         header = json.loads(data[8 : 8 + length].tobytes())
-        header.pop("__metadata__", None)
+        metadata = header.pop("__metadata__", {})
         body = data[8 + length :]
-        return {name: _view(body, entry) for name, entry in header.items()}
+        return {
+            name: _typed(_view(body, entry), metadata.get(_DTYPE_KEY + name))
+            for name, entry in header.items()
+        }
     except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
         raise LoadError(f"{path} is not a .safetensors file: {error}") from error
 
@@ -111,16 +122,36 @@ def _view(body: Array, entry: Mapping[str, Any]) -> Array:
     return np.require(flat, requirements="A").reshape(entry["shape"])
 
 
+def _typed(array: Array, name: str | None) -> Array:
+    """Bytes as what the metadata say that they are."""
+    if name is None:
+        return array
+    dtype = _dtype(name)
+    if array.dtype != np.uint8:
+        raise ValueError(f"{array.dtype} for the bytes of {name}")
+    viewed = array.view(dtype) if dtype.itemsize == 1 else array.view(dtype)[..., 0]
+    return np.require(viewed, requirements="A")
+
+
 def _save_safetensors(path: Path, weights: Mapping[str, Array]) -> None:
     header: dict[str, Any] = {}
+    metadata: dict[str, str] = {}
     offset = 0
     for name, array in weights.items():
+        code, shape = _CODES.get(array.dtype.name), list(array.shape)
+        if code is None:
+            metadata[_DTYPE_KEY + name] = array.dtype.name
+            code = "U8"
+            if array.dtype.itemsize > 1:
+                shape.append(array.dtype.itemsize)
         header[name] = {
-            "dtype": _CODES[array.dtype.name],
-            "shape": list(array.shape),
+            "dtype": code,
+            "shape": shape,
             "data_offsets": [offset, offset + array.nbytes],
         }
         offset += array.nbytes
+    if metadata:
+        header["__metadata__"] = metadata
     text = json.dumps(header).encode()
     text += b" " * (-(8 + len(text)) % _ALIGNMENT)
     with path.open("wb") as file:

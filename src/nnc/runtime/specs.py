@@ -14,7 +14,7 @@ from nnc.runtime.artifact import Tensor
 
 Array: TypeAlias = NDArray[Any]
 
-_PYTHON_VALUES: Final = frozenset({bool, int, float, list, tuple})
+_PYTHON_VALUES: Final = frozenset({bool, int, float, complex, list, tuple})
 
 MAX_SIZE: Final = 1 << 40
 """The largest size of one axis that a run accepts."""
@@ -47,6 +47,14 @@ def dtype_named(name: str) -> np.dtype[Any]:
         import ml_dtypes
 
         return np.dtype(getattr(ml_dtypes, name))
+
+
+def number_kind(dtype: np.dtype[Any]) -> str:
+    """numpy's letter for the kind of a dtype; it calls most of ml_dtypes' own `V`."""
+    if dtype.kind != "V":
+        return dtype.kind
+    name = dtype.name
+    return "i" if name.startswith("int") else "u" if name.startswith("uint") else "f"
 
 
 def as_array(value: object, spec: TensorSpec) -> Array:
@@ -97,19 +105,29 @@ def _imported(value: object, spec: TensorSpec) -> Array:
 
 def _from_numbers(value: object, spec: TensorSpec) -> Array:
     array = np.asarray(value)
-    kinds = {"f": "f", "V": "f", "i": "i", "u": "i", "b": "b"}
-    if array.size and kinds.get(array.dtype.kind) != kinds.get(spec.dtype.kind):
+    kinds = {"u": "i"}
+    kind, wanted = number_kind(array.dtype), number_kind(spec.dtype)
+    if array.size and kinds.get(kind, kind) != kinds.get(wanted, wanted):
         raise InputError(
             f"input '{spec.name}': expected {spec.dtype}, got Python values of dtype "
             f"{array.dtype}"
         )
-    if array.size and spec.dtype.kind in "iu":
-        limits = np.iinfo(spec.dtype)
+    if array.size and wanted in "iu":
+        limits = _integer_limits(spec.dtype)
         if int(array.min()) < limits.min or int(array.max()) > limits.max:
             raise InputError(
                 f"input '{spec.name}': a value does not fit into {spec.dtype}"
             )
     return array.astype(spec.dtype)
+
+
+def _integer_limits(dtype: np.dtype[Any]) -> Any:
+    """What `numpy.iinfo` gives, for integers of less than 8 bits as well."""
+    if dtype.kind != "V":
+        return np.iinfo(dtype)
+    import ml_dtypes
+
+    return ml_dtypes.iinfo(dtype)
 
 
 def check_sizes(array: Array, spec: TensorSpec) -> None:

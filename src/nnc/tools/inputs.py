@@ -11,6 +11,7 @@ import numpy as np
 
 from nnc.errors import InputError
 from nnc.random_inputs import Array, choose_sizes, random_array
+from nnc.runtime.specs import number_kind
 from nnc.symbolic import Dim
 from nnc.tools import console
 
@@ -70,7 +71,16 @@ def load_inputs(texts: Sequence[str], specs: Sequence[TensorSpec]) -> dict[str, 
                 f"--input {text}: say which input it is, as in NAME={text}; "
                 f"the model's inputs are {names}"
             )
-    return arrays
+    return {name: _typed(array, name, specs) for name, array in arrays.items()}
+
+
+def _typed(array: Array, name: str, specs: Sequence[TensorSpec]) -> Array:
+    """The numbers of a file as the input's dtype, if .npy files cannot name that."""
+    for spec in specs:
+        if spec.name == name and spec.dtype.isbuiltin == 2:
+            plain = np.int8 if number_kind(spec.dtype) in "iu" else np.float32
+            return array.astype(spec.dtype) if array.dtype == plain else array
+    return array
 
 
 def _read(path: Path) -> Any:  # an array of a .npy file, an archive of a .npz file

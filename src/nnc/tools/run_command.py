@@ -14,6 +14,7 @@ import typer
 
 from nnc.errors import InputError
 from nnc.random_inputs import Array
+from nnc.runtime.specs import number_kind
 from nnc.tools import arguments, console
 from nnc.tools.inputs import arrays_for, parse_sizes
 
@@ -102,6 +103,14 @@ def statistics_of(array: Array) -> tuple[str, str, str, str]:
     return low, mean, high, str(odd or "")
 
 
+def _plain(array: Array) -> Array:
+    """The numbers in a dtype that numpy has itself: .npy files can name no other."""
+    if array.dtype.isbuiltin != 2:
+        return array
+    is_integer = number_kind(array.dtype) in "iu"
+    return array.astype(np.int8 if is_integer else np.float32)
+
+
 def save(outputs: Mapping[str, Array], folder: Path) -> None:
     """Write each output to a file named after it."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -111,7 +120,5 @@ def save(outputs: Mapping[str, Array], folder: Path) -> None:
         if stem in used:
             raise InputError(f"two outputs would be written to {stem}.npy")
         used.add(stem)
-        # .npy files cannot name a dtype that numpy does not have, such as bfloat16.
-        plain = array.astype(np.float32) if array.dtype.kind == "V" else array
-        np.save(folder / f"{stem}.npy", plain, allow_pickle=False)
+        np.save(folder / f"{stem}.npy", _plain(array), allow_pickle=False)
     console.messages().print(f"wrote {len(outputs)} files to {folder}", markup=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from xdsl.dialects.builtin import IntegerType
 from xdsl.ir import Attribute, SSAValue
 
@@ -45,8 +47,7 @@ _FLOATS = (F8E4M3FN, F8E4M3FNUZ, F8E5M2, F8E5M2FNUZ, F4E2M1FN, F6E2M3FN, F6E3M2F
 
 def integer_range(element_type: Attribute) -> tuple[float, float]:
     """The least and the largest number of an integer type."""
-    assert isinstance(element_type, IntegerType)
-    bits = element_type.width.data
+    bits = cast("IntegerType", element_type).width.data
     if element_type in (U2, U4, U8, U16):
         return 0.0, 2.0**bits - 1
     return -(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1

@@ -69,7 +69,10 @@ _BITS_AS_INT32 = (
     TensorProto.FLOAT8E5M2,
     TensorProto.FLOAT8E5M2FNUZ,
     TensorProto.FLOAT8E8M0,
+    TensorProto.FLOAT6E2M3,
+    TensorProto.FLOAT6E3M2,
 )
+"""Types of which a value of `int32_data` has the bits of one element."""
 _PACKED_BITS: Final[Mapping[int, int]] = {
     TensorProto.FLOAT6E2M3: 6,
     TensorProto.FLOAT6E3M2: 6,
@@ -181,8 +184,8 @@ class TensorReader:
         field = _FIELDS.get(tensor.data_type, "int32_data")
         self._refuse_second_data(tensor, (field,), what)
         values = getattr(tensor, field)
-        bits = _PACKED_BITS.get(tensor.data_type)
-        if bits is not None:
+        is_packed = tensor.data_type in _PACKED_BITS.keys() - set(_BITS_AS_INT32)
+        if is_packed:
             expected = _data_size(tensor, dtype)
         else:
             expected = math.prod(shape) * (2 if dtype.kind == "c" else 1)
@@ -191,8 +194,9 @@ class TensorReader:
                 f"{what} has {len(values)} values, but its shape {list(shape)} needs "
                 f"{expected}"
             )
-        if bits is not None:
+        if is_packed:
             data = np.array(values, np.int32).astype(np.uint8)
+            bits = _PACKED_BITS[tensor.data_type]
             return _unpacked(data, bits, math.prod(shape)).view(dtype).reshape(shape)
         if tensor.data_type in _BITS_AS_INT32:
             unsigned = np.dtype(f"u{dtype.itemsize}")

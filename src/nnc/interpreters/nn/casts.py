@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import cast
 
 import ml_dtypes
@@ -75,12 +76,19 @@ def _to_small_float(x: Array, dtype: DType, *, saturates: bool) -> Array:
     # ml_dtypes rounds f64 twice, the first time to f32.
     x = _rounded_to_odd(x.astype(np.float64))
     if saturates:
-        limit = float(ml_dtypes.finfo(dtype).max)
+        limit = _largest(dtype)
         x = np.clip(x, -limit, limit)
     result = x.astype(dtype)
     if dtype in _WITHOUT_NAN:
         result = np.where(np.isnan(x), np.array(-0.0, dtype), result)
     return result
+
+
+@cache
+def _largest(dtype: DType) -> float:
+    """The largest finite number."""
+    numbers = np.arange(128, dtype=np.uint8).view(dtype).astype(np.float32)
+    return float(numbers[np.isfinite(numbers)].max())
 
 
 def _rounded_to_odd(x: Array) -> Array:

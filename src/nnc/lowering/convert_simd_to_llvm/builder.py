@@ -52,6 +52,8 @@ _MAY_WRAP = IntegerAttr(0, 32)
 _NO_FLAGS = IntegerAttr(0, 32)
 _UNIT = UnitAttr()
 _ICMP = {flag.value: IntegerAttr(flag.to_int(), i64) for flag in llvm.ICmpPredicateFlag}
+_WIDEST_PACKED = 64
+"""Bits of the widest integers that xDSL has constant vectors of."""
 _WRAPPING = (llvm.AddOp, llvm.SubOp, llvm.MulOp, llvm.ShlOp)
 
 
@@ -196,6 +198,9 @@ class Builder:
 
     def constant(self, value: float, type: Attribute) -> SSAValue:
         """A scalar constant or a splat."""
+        if is_vector(type) and bits_of(type) > _WIDEST_PACKED:
+            scalar = self.constant(value, type.element_type)
+            return self._copies(scalar, type)
         # 0.0 == -0.0 and NaN != NaN: repr tells floats apart as bits do.
         key = (repr(value) if isinstance(value, float) else value, type)
         known = self.constants.get(key)
@@ -408,8 +413,11 @@ class Builder:
             value = scalar.owner.value
             assert isinstance(value, IntegerAttr | FloatAttr)
             return self.constant(value.value.data, type)
+        return self._copies(scalar, type)
+
+    def _copies(self, scalar: SSAValue, type: VectorType[Attribute]) -> SSAValue:
         one = self.insert_lane(self.undef(type), scalar, 0)
-        return self.shuffle(one, one, (0,) * width)
+        return self.shuffle(one, one, (0,) * width_of(type))
 
     def insert_lane(self, vector: SSAValue, scalar: SSAValue, lane: int) -> SSAValue:
         """The vector with one lane replaced."""

@@ -34,7 +34,7 @@ from nnc.testing_kernels import (
 Array = npt.NDArray[Any]
 
 WIDTHS = {"generic": 4, "avx2": 8, "avx512": 16}
-FLOATS = {
+FLOATS: dict[Attribute, TensorProto.DataType] = {
     nn.F8E4M3FN: TensorProto.FLOAT8E4M3FN,
     nn.F8E4M3FNUZ: TensorProto.FLOAT8E4M3FNUZ,
     nn.F8E5M2: TensorProto.FLOAT8E5M2,
@@ -45,16 +45,31 @@ FLOATS = {
 }
 """The floats with a sign, and what the standard calls them."""
 EIGHT_BITS = [t for t in FLOATS if str(t).startswith("f8")]
-BITS = {t: int(str(t)[1]) for t in (*FLOATS, nn.F8E8M0FNU)}
-INTEGERS = [nn.I2, nn.I4, nn.U2, nn.U4]
-WIDE = [nn.F16, nn.BF16, nn.F32, nn.F64, nn.I8, nn.U8, nn.I32, nn.I64, nn.BOOL]
+BITS: dict[Attribute, int] = {t: int(str(t)[1]) for t in (*FLOATS, nn.F8E8M0FNU)}
+INTEGERS: list[Attribute] = [nn.I2, nn.I4, nn.U2, nn.U4]
+WIDE: list[Attribute] = [
+    nn.F16,
+    nn.BF16,
+    nn.F32,
+    nn.F64,
+    nn.I8,
+    nn.U8,
+    nn.I32,
+    nn.I64,
+    nn.BOOL,
+]
 MODES = ["up", "down", "nearest"]
 CODES = np.arange(256, dtype=np.uint8)
 HALVES = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
 
 
 def _kernel(
-    name: str, source: Attribute, result: Attribute, width: int, *how: Attribute | None
+    name: str,
+    source: Attribute,
+    result: Attribute,
+    width: int,
+    saturate: BoolAttr | None = None,
+    round_mode: StringAttr | None = None,
 ) -> FuncOp:
     """A kernel that casts vectors, the last one masked."""
 
@@ -62,7 +77,7 @@ def _kernel(
         def step(w: KernelWriter, i: SSAValue) -> None:
             mask = w(simd.MaskOp(w(arith.SubiOp(n, i)), width))
             value = w(simd.LoadOp(a, i, width, mask))
-            new = w(simd.CastOp(value, result, *how))
+            new = w(simd.CastOp(value, result, saturate, round_mode))
             w.do(simd.StoreOp(new, out, i, mask))
 
         w.loop(w.index(0), n, width, step)
@@ -119,7 +134,7 @@ def _same(actual: Array, expected: Array) -> None:
 
 
 def _check(
-    native: NativeKernels, name: str, x: Array, expected: Array, **how: object
+    native: NativeKernels, name: str, x: Array, expected: Array, **how: Any
 ) -> None:
     """Kernel and reference interpreter give what is expected."""
     type_ = element_type_for(expected.dtype)
