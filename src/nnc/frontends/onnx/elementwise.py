@@ -338,7 +338,7 @@ def _celu(node: Node, b: Builder) -> SSAValue:
     return b.select(b.compare(x, 0.0, "lt"), tail, x)
 
 
-@converter("ThresholdedRelu", since=10)
+@converter("ThresholdedRelu")
 def _thresholded_relu(node: Node, b: Builder) -> SSAValue:
     x = node.input(0)
     return b.select(b.compare(x, node.attr_float("alpha", 1.0), "gt"), x, 0.0)
