@@ -159,7 +159,7 @@ def _walked(op: Operation) -> Dim:
             # A comparison for each level of a heap of some thousand rows.
             return dim_product(dims_of(op.operand)) * 16
         case NonMaxSuppressionOp():
-            return dim_product(dims_of(op.order)) * 16
+            return dim_product(dims_of(op.scores)) * 8
         case RoiAlignOp():
             # Four pixels for each of some samples.
             return dim_product(dims_of(op.result)) * 16

@@ -33,6 +33,7 @@ from nnc.dialects.nn.types import (
     F8E5M2,
     F8E5M2FNUZ,
     F8E8M0FNU,
+    SMALL_INTEGERS,
     U64,
     NnTensorType,
     bit_width,
@@ -627,10 +628,14 @@ class CastOp(NnOp):
 
 @irdl_op_definition
 class BitCastOp(NnOp):
-    """The bits of the elements read as another element type of the same width."""
+    """
+    The bits of the elements read as another element type of the same width in memory.
+
+    Floats of less than a byte are the numbers in its low bits. Not for booleans,
+    complex numbers and integers of less than a byte.
+    """
 
     name = "nn.bit_cast"
-    ELEMENTS: ClassVar = Elements.NUMBER
 
     operand = operand_def(TensorType)
     result = result_def(TensorType)
@@ -643,7 +648,8 @@ class BitCastOp(NnOp):
 
     def inferred_types(self) -> Sequence[NnTensorType]:
         before, after = element_type_of(self.operand), element_type_of(self.result)
-        if is_bool(after) or bit_width(before) != bit_width(after):
+        no_bits = {BOOL, *SMALL_INTEGERS, *COMPLEX} & {before, after}
+        if no_bits or bit_width(before) != bit_width(after):
             raise VerifyException(
                 f"{self.name}: {before} and {after} are no numbers of equal width"
             )

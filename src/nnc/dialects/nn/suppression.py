@@ -12,7 +12,6 @@ from xdsl.utils.exceptions import VerifyException
 
 from nnc.dialects.nn.base import Elements, NnOp
 from nnc.dialects.nn.types import (
-    BOOL,
     F32,
     I64,
     NnTensorType,
@@ -29,18 +28,20 @@ LANES = 16
 @irdl_op_definition
 class NonMaxSuppressionOp(NnOp):
     """
-    The best boxes that do not overlap, for each row of `order`.
+    The boxes with the best scores that do not overlap, for each class of an image.
 
-    Boxes `[B, N, 4]` are low and high corners `y0, x0, y1, x1`; each of the B images
-    has equally many of the R rows of `order`, which holds box numbers, the best first.
-    A box of a row is picked if it is a candidate (`[R, N]`, by its place in the order),
-    less than `limit` boxes and than `room` are picked, and its intersection with none
-    of them is more than `threshold` of their union. Boxes without an area overlap none.
+    Boxes `[B, N, 4]` are low and high corners `y0, x0, y1, x1`; scores are `[B, C, N]`.
+    Boxes of a class are looked at by descending score (of equal ones, the one further
+    in front comes first; NaN comes last) if that is above `score_threshold`, or all of
+    them if that is NaN. One is picked if its intersection with none of the picked ones
+    is more than `threshold` of their union, until there are `limit` or `room` of them.
+    Boxes without an area overlap none.
 
-    `picked` `[R, room]` are the numbers of the picked boxes, in order, then zeros;
-    `count` `[R]` tells how many; `corners` `[R, 4, *]` are the boxes themselves.
+    Of `picked` `[B, C, room]` the first `count` `[B, C]` are the numbers of the picked
+    boxes, in order; then come zeros. `corners` `[B, C, 4, *]` and `order` `[B, C, N]`
+    are memory that kernels work in: nothing else may read them.
 
-    Example: `nn.non_max_suppression %boxes, %order, %candidates, %threshold, %limit
+    Example: `nn.non_max_suppression %boxes, %scores, %threshold, %score, %limit
     {room = #nn.shape<10>}`.
     """
 
@@ -48,43 +49,44 @@ class NonMaxSuppressionOp(NnOp):
     ELEMENTS: ClassVar = Elements.FLOAT
 
     boxes = operand_def(TensorType)
-    order = operand_def(TensorType)
-    candidates = operand_def(TensorType)
+    scores = operand_def(TensorType)
     threshold = operand_def(TensorType)
+    score_threshold = operand_def(TensorType)
     limit = operand_def(TensorType)
     room = prop_def(ShapeAttr)
     picked = result_def(TensorType)
     count = result_def(TensorType)
     corners = result_def(TensorType)
+    order = result_def(TensorType)
 
     def __init__(
         self,
         boxes: SSAValue,
-        order: SSAValue,
-        candidates: SSAValue,
+        scores: SSAValue,
         threshold: SSAValue | Operation,
+        score_threshold: SSAValue | Operation,
         limit: SSAValue | Operation,
         room: DimLike,
     ) -> None:
-        rows = dims_of(order)[0]
         super().__init__(
-            [boxes, order, candidates, threshold, limit],
+            [boxes, scores, threshold, score_threshold, limit],
             {"room": ShapeAttr.of([room])},
-            result_types=_result_types(rows, Dim.of(room)),
+            result_types=_result_types(dims_of(scores), Dim.of(room)),
         )
 
     def inferred_types(self) -> Sequence[NnTensorType]:
-        boxes, order = dims_of(self.boxes), dims_of(self.order)
-        if len(boxes) != 3 or boxes[2] != 4 or len(order) != 2:
+        boxes, scores = dims_of(self.boxes), dims_of(self.scores)
+        if len(boxes) != 3 or boxes[2] != 4 or len(scores) != 3:
             raise VerifyException(
-                f"{self.name}: boxes of 4 corners and rows of numbers, got "
-                f"{self.boxes.type} and {self.order.type}"
+                f"{self.name}: boxes of 4 corners and their scores, got "
+                f"{self.boxes.type} and {self.scores.type}"
             )
+        shape = (boxes[0], scores[1], boxes[1])
         expected = (
             ("boxes", self.boxes, tensor_type(F32, boxes)),
-            ("order", self.order, tensor_type(I64, (order[0], boxes[1]))),
-            ("candidates", self.candidates, tensor_type(BOOL, order)),
+            ("scores", self.scores, tensor_type(F32, shape)),
             ("threshold", self.threshold, tensor_type(F32, ())),
+            ("score_threshold", self.score_threshold, tensor_type(F32, ())),
             ("limit", self.limit, tensor_type(I64, ())),
         )
         for what, value, type_ in expected:
@@ -92,19 +94,17 @@ class NonMaxSuppressionOp(NnOp):
                 raise VerifyException(
                     f"{self.name}: {what} should be {type_}, not {value.type}"
                 )
-        images, rows = boxes[0].as_int(), order[0].as_int()
-        rest = rows if not images or rows is None else rows % images
-        if images is not None and rest:
-            raise VerifyException(f"{self.name}: {rows} rows for {images} images")
         if len(self.room.dims) != 1:
             raise VerifyException(f"{self.name}: one number is the room")
-        return _result_types(order[0], self.room.dims[0])
+        return _result_types(shape, self.room.dims[0])
 
 
-def _result_types(rows: Dim, room: Dim) -> list[NnTensorType]:
+def _result_types(scores: Sequence[Dim], room: Dim) -> list[NnTensorType]:
     padded = ceildiv(room, LANES) * LANES
+    rows = scores[:2]
     return [
-        tensor_type(I64, (rows, room)),
-        tensor_type(I64, (rows,)),
-        tensor_type(F32, (rows, 4, padded)),
+        tensor_type(I64, (*rows, room)),
+        tensor_type(I64, rows),
+        tensor_type(F32, (*rows, 4, padded)),
+        tensor_type(I64, scores),
     ]

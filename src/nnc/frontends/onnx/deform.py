@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from xdsl.ir import SSAValue
 
 from nnc.dialects.nn.types import dims_of, element_type_of, rank_of
-from nnc.frontends.common import Builder, InvalidNodeError, UnsupportedError
+from nnc.frontends.common import Builder, InvalidNodeError
 from nnc.frontends.onnx.conv import channel_vector, kernel_of
 from nnc.frontends.onnx.node import Node
 from nnc.frontends.onnx.pool import spatial_rank_of, window_ints
@@ -91,8 +91,6 @@ def _window(node: Node, x: SSAValue, filter: SSAValue) -> _Window:
     pads = node.attr_ints("pads", [0] * 2 * rank)
     if len(pads) != 2 * rank:
         raise InvalidNodeError(f"pads has {len(pads)} values for {rank} axes")
-    if dims_of(x)[1].as_int() == 0:
-        raise UnsupportedError("an image without channels")
     return _Window(
         kernel_of(node, filter, rank),
         window_ints(node, "strides", rank),

@@ -11,16 +11,26 @@ from nnc.dialects.nn import elementwise as ew
 from nnc.dialects.nn.base import BinaryOp, UnaryOp
 from nnc.dialects.nn.dtypes import element_type_for
 from nnc.dialects.nn.types import (
+    BOOL,
+    COMPLEX,
+    F4E2M1FN,
     F32,
+    I2,
+    I4,
+    I8,
     SMALL_FLOATS,
+    SMALL_INTEGERS,
+    U2,
+    U4,
     U8,
+    bit_width,
     dims_of,
     element_type_of,
     is_bool,
     is_float,
     rank_of,
 )
-from nnc.frontends.common import Builder, InvalidNodeError, Operand
+from nnc.frontends.common import Builder, InvalidNodeError, Operand, UnsupportedError
 from nnc.frontends.onnx.node import Node
 from nnc.frontends.onnx.registry import converter
 from nnc.frontends.onnx.tensors import dtype_of
@@ -222,13 +232,51 @@ def _named_type(node: Node) -> int:
 @converter("BitCast", since=26)
 def _bit_cast(node: Node, b: Builder) -> SSAValue:
     x = node.input(0)
+    source = element_type_of(x)
     target = element_type_for(dtype_of(node.attr_int("to"), "the target type"))
-    if is_bool(element_type_of(x)):
-        # Booleans are bytes of 0 and 1.
-        x = b.cast(x, U8)
-    if is_bool(target):
-        return b.cast(b.emit(ew.BitCastOp(x, U8)), target)
+    if source == target:
+        return x
+    if {source, target} & COMPLEX:
+        raise UnsupportedError(f"the bits of {source} as {target}")
+    widths = [_exact_width(t) for t in (source, target)]
+    if widths[0] != widths[1]:
+        raise InvalidNodeError(
+            f"{source} has {widths[0]} bits, but {target} has {widths[1]}"
+        )
+    if {source, target} & {BOOL, *SMALL_INTEGERS}:
+        return _with_bits(b, _bits_of(b, x, widths[0]), target, widths[0])
     return b.emit(ew.BitCastOp(x, target))
+
+
+def _exact_width(type_: Attribute) -> int:
+    """The bits of a number; booleans are bytes of 0 and 1."""
+    if type_ == F4E2M1FN:
+        return 4
+    if type_ in SMALL_INTEGERS:
+        return 2 if type_ in (I2, U2) else 4
+    return bit_width(type_)
+
+
+def _bits_of(b: Builder, x: SSAValue, width: int) -> SSAValue:
+    """The bits of numbers of a byte or less, as u8."""
+    type_ = element_type_of(x)
+    if is_bool(type_) or type_ in (U2, U4):
+        return b.cast(x, U8)
+    if type_ in (I2, I4):
+        return b.binary(ew.AndOp, b.cast(x, U8), 2**width - 1)
+    return x if type_ == U8 else b.emit(ew.BitCastOp(x, U8))
+
+
+def _with_bits(b: Builder, bits: SSAValue, type_: Attribute, width: int) -> SSAValue:
+    """The numbers of a byte or less that have these bits."""
+    if is_bool(type_) or type_ in (U2, U4):
+        return b.cast(bits, type_)
+    if type_ in (I2, I4):
+        # Shifted up and down again, the sign fills the byte.
+        high = b.binary(ew.ShiftLeftOp, bits, 8 - width)
+        signed = b.emit(ew.BitCastOp(high, I8))
+        return b.cast(b.binary(ew.ShiftRightOp, signed, 8 - width), type_)
+    return bits if type_ == U8 else b.emit(ew.BitCastOp(bits, type_))
 
 
 @converter("CastLike", since=15)
@@ -338,7 +386,7 @@ def _celu(node: Node, b: Builder) -> SSAValue:
     return b.select(b.compare(x, 0.0, "lt"), tail, x)
 
 
-@converter("ThresholdedRelu", since=10)
+@converter("ThresholdedRelu")
 def _thresholded_relu(node: Node, b: Builder) -> SSAValue:
     x = node.input(0)
     return b.select(b.compare(x, node.attr_float("alpha", 1.0), "gt"), x, 0.0)

@@ -18,12 +18,12 @@ from nnc.dialects import nn
 from nnc.dialects.nn import elementwise as ew
 from nnc.dialects.nn import movement as mv
 from nnc.dialects.nn.base import ints
-from nnc.dialects.nn.types import dims_of, element_type_of, is_float, rank_of
+from nnc.dialects.nn.types import I64, dims_of, element_type_of, is_float, rank_of
 from nnc.frontends.common import Builder, InvalidNodeError, UnsupportedError
 from nnc.frontends.onnx.node import Node
 from nnc.frontends.onnx.registry import Converted, converter
 from nnc.frontends.onnx.training import TRAINING
-from nnc.symbolic import Dim
+from nnc.symbolic import Dim, dim_product
 
 _Rule: TypeAlias = Callable[[Builder, Any, SSAValue], Sequence[SSAValue | None]]
 
@@ -208,6 +208,33 @@ def _softmax(b: Builder, op: nn.SoftmaxOp, g: SSAValue) -> list[SSAValue]:
     return [b.sub(weighted, b.mul(op.result, total))]
 
 
+def _gather(b: Builder, op: mv.GatherOp, g: SSAValue) -> list[SSAValue | None]:
+    """The gradients of slices, added up where they came from."""
+    dims, picked = dims_of(op.operand), dims_of(op.indices)
+    axis, count = op.axis.value.data % len(dims), len(picked)
+    order = [*range(axis, axis + count), *range(axis)]
+    order += range(axis + count, rank_of(g))
+    others = [*dims[:axis], *dims[axis + 1 :]]
+    rows, columns = dim_product(picked), dim_product(others)
+    zeros = b.broadcast_to(b.scalar(0, element_type_of(g)), [dims[axis], columns])
+    indices = b.reshape(b.cast(op.indices, I64), [rows])
+    updates = b.reshape(b.transpose(g, order), [rows, columns])
+    total = b.emit(nn.ScatterOp(zeros, indices, updates, "add"))
+    total = b.reshape(total, [dims[axis], *others])
+    return [
+        b.transpose(total, [*range(1, axis + 1), 0, *range(axis + 1, len(dims))]),
+        None,
+    ]
+
+
+def _cumulative(b: Builder, op: nn.CumulativeOp, g: SSAValue) -> list[SSAValue]:
+    if op.kind.data != "sum":
+        raise UnsupportedError("the gradient of running products")
+    exclusive, backwards = (bool(v.value.data) for v in (op.exclusive, op.reverse))
+    axis = op.axis.value.data
+    return [b.emit(nn.CumulativeOp(g, axis, exclusive, not backwards))]
+
+
 def _same_shape(b: Builder, op: Any, g: SSAValue) -> list[SSAValue]:
     return [b.reshape(g, dims_of(op.operand))]
 
@@ -248,6 +275,8 @@ _RULES: Mapping[type[Operation], _Rule] = {
     mv.SliceOp: _slice,
     mv.PadOp: _pad,
     mv.ConcatOp: _concat,
+    mv.GatherOp: _gather,
+    nn.CumulativeOp: _cumulative,
     nn.ReduceOp: _reduce,
     nn.MatmulOp: _matmul,
     nn.SoftmaxOp: _softmax,

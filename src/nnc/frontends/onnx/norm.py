@@ -16,7 +16,7 @@ from nnc.dialects.nn.types import (
     element_type_of,
     rank_of,
 )
-from nnc.frontends.common import Builder, InvalidNodeError, UnsupportedError
+from nnc.frontends.common import Builder, InvalidNodeError
 from nnc.frontends.onnx.conv import channel_vector
 from nnc.frontends.onnx.node import Node, normalized_axes
 from nnc.frontends.onnx.registry import Converted, converter
@@ -182,11 +182,10 @@ def _summed_slices(b: Builder, x: SSAValue, size: int) -> SSAValue:
 def _summed_pool(b: Builder, x: SSAValue, size: int) -> SSAValue:
     """Sums over windows of `size` channels, as an average over a spatial axis."""
     batch, channels, *spatial = dims_of(x)
-    count = channels.as_int()
-    if count is None:
-        raise UnsupportedError(f"windows of {size} of {channels} channels")
-    # Windows beyond all channels hold nothing more.
-    low, high = (min(s, count) for s in ((size - 1) // 2, size // 2))
+    low, high = (size - 1) // 2, size // 2
+    if (count := channels.as_int()) is not None:
+        # Windows beyond all channels hold nothing more.
+        low, high = min(low, count), min(high, count)
     rows = b.reshape(x, [batch, 1, channels, dim_product(spatial)])
     padded = b.emit(nn.PadOp(rows, [0, 0, low, 0], [0, 0, high, 0]))
     pooled = b.emit(nn.PoolOp(padded, "average", [low + high + 1, 1]))

@@ -30,6 +30,7 @@ GROUPS: Final = (
     "deform",
     "einsum",
     "elementwise",
+    "experimental",
     "gather",
     "gradient",
     "indexed_pool",

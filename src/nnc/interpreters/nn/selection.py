@@ -73,33 +73,29 @@ def _non_max_suppression(
     op: NonMaxSuppressionOp,
     env: Environment,
     boxes: Array,
-    order: Array,
-    candidates: Array,
+    scores: Array,
     threshold: Array,
+    score_threshold: Array,
     limit: Array,
-) -> tuple[Array, Array, Array]:
-    picked, count, corners = (
+) -> tuple[Array, ...]:
+    picked, count, corners, order = (
         np.zeros(env.shape_of(r, op), d)
-        for r, d in zip(op.results, (np.int64, np.int64, np.float32), strict=True)
+        for r, d in zip(
+            op.results, (np.int64, np.int64, np.float32, np.int64), strict=True
+        )
     )
-    most = min(int(limit), picked.shape[1])
-    for row, numbers in enumerate(order):
-        image = boxes[row * len(boxes) // len(order)]
+    most = min(int(limit), picked.shape[2])
+    for place in np.ndindex(*count.shape):
+        image, own = boxes[place[0]], scores[place]
         chosen: list[int] = []
-        for number, is_candidate in zip(numbers.tolist(), candidates[row], strict=True):
+        for number in np.argsort(-own, kind="stable").tolist():
+            is_candidate = own[number] > score_threshold or np.isnan(score_threshold)
             if not is_candidate or len(chosen) >= most:
                 continue
-            if not -len(image) <= number < len(image):
-                raise IndexOutOfRange(
-                    f"index {number} is outside of an axis of {len(image)} (node "
-                    f"'{location_of(op)}')"
-                )
-            number %= len(image)
             if not np.any(_overlaps(image[number], image[chosen]) > threshold):
                 chosen.append(number)
-        picked[row, : len(chosen)], count[row] = chosen, len(chosen)
-        corners[row, :, : len(chosen)] = image[chosen].T
-    return picked, count, corners
+        picked[place][: len(chosen)], count[place] = chosen, len(chosen)
+    return picked, count, corners, order
 
 
 def _overlaps(box: Array, others: Array) -> Array:

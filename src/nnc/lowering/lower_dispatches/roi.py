@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -47,7 +48,7 @@ class _Taps:
     weights: tuple[SSAValue, SSAValue]
 
 
-class _RegionKernel:
+class _RegionKernel(ABC):
     """What both kernels share."""
 
     def __init__(
@@ -84,9 +85,9 @@ class _RegionKernel:
                 self.bin(row, column)
         return Dim.of(self.regions)
 
+    @abstractmethod
     def bin(self, row: Index, column: Index) -> None:
         """Compute one bin of a region."""
-        raise NotImplementedError
 
     def has_pixels(self) -> SSAValue | bool:
         """Whether there is anything to read."""

@@ -18,6 +18,7 @@ from nnc.dialects.nn.types import bit_width, dims_of, is_float
 from nnc.dialects.simd.types import bits_of
 from nnc.lowering.lower_dispatches.elementwise import convert
 from nnc.lowering.lower_dispatches.emit import INDEX_OUT_OF_RANGE
+from nnc.lowering.lower_dispatches.heap import levels_of
 from nnc.lowering.lower_dispatches.index import Index, IndexLike
 from nnc.lowering.lower_dispatches.kernel_builder import BufferArg, KernelBuilder
 from nnc.lowering.lower_dispatches.loops import lane_loop
@@ -29,9 +30,6 @@ _COMBINE = {
     "min": simd.MinOp,
     "max": simd.MaxOp,
 }
-
-MOST_LEVELS = 40
-"""Levels of the largest heap that fits into memory."""
 
 
 def build_scatter(
@@ -171,8 +169,7 @@ class TopKKernel:
         self.values, self.indices = outputs
         self.rows, self.size = (simple(d) for d in dims_of(op.operand))
         self.count = simple(op.count_dim)
-        known = self.count if isinstance(self.count, int) else None
-        self.levels = MOST_LEVELS if known is None else max(1, known.bit_length())
+        self.levels = levels_of(self.count)
         self.row: IndexLike = 0
 
     def build(self) -> Dim:

@@ -17,9 +17,10 @@ from nnc.dialects.nn.selection import ArgSortOp
 from nnc.dialects.nn.types import dims_of, is_float
 from nnc.dialects.simd.types import element_type_of
 from nnc.lowering.lower_dispatches.elementwise import compute_type, convert
+from nnc.lowering.lower_dispatches.heap import Heap, levels_of
 from nnc.lowering.lower_dispatches.index import Index, IndexLike
 from nnc.lowering.lower_dispatches.kernel_builder import BufferArg, KernelBuilder
-from nnc.lowering.lower_dispatches.selection import MOST_LEVELS, load, simple, store
+from nnc.lowering.lower_dispatches.selection import load, simple, store
 from nnc.symbolic import Dim
 
 
@@ -42,18 +43,13 @@ class ArgSortKernel:
         if self.rows == 0:
             return Dim.of(0)
         kb = self.kb
+        heap = Heap(kb, self._get, self._put, self._is_after, levels_of(self.rows))
         with kb.loop(0, self.rows) as i:
             self._put(i, kb.to_data(i, i64))
-        half = kb.floordiv(self.rows, 2)
-        with kb.loop(0, half) as i:
-            self._sift(half - 1 - i, self.rows)
-        # The last row of those that are left is the root.
+        heap.build(self.rows)
+        # The root is the last row of those that are left, and goes to their end.
         with kb.loop(1, self.rows) as i:
-            last = Index.of(self.rows) - i
-            root, other = self._get(0), self._get(last)
-            self._put(0, other)
-            self._put(last, root)
-            self._sift(0, last)
+            heap.pop(Index.of(self.rows) - i + 1)
         return Dim.of(1)
 
     def _get(self, place: IndexLike) -> SSAValue:
@@ -61,38 +57,6 @@ class ArgSortKernel:
 
     def _put(self, place: IndexLike, row: SSAValue) -> None:
         store(self.kb, row, self.order, [place])
-
-    def _sift(self, start: IndexLike, size: IndexLike) -> None:
-        """Move a row down until both of its children come before it."""
-        kb = self.kb
-
-        def level(_: Index, state: list[SSAValue]) -> list[SSAValue]:
-            here = kb.opaque(state[0], nonnegative=True)
-            left = here * 2 + 1
-
-            def down() -> list[SSAValue]:
-                right = kb.minimum(left + 1, Index.of(size) - 1)
-                a, b = self._get(left), self._get(right)
-                is_right = self._is_after(b, a)
-                child = kb.select(is_right, right, left)
-                last = kb.add(simd.SelectOp(is_right, b, a))
-                mine = self._get(here)
-
-                def swap() -> list[SSAValue]:
-                    self._put(here, last)
-                    self._put(child, mine)
-                    return [kb.value(child)]
-
-                is_after = self._is_after(last, mine)
-                return kb.choose(is_after, swap, lambda: [kb.value(size)])
-
-            return kb.choose(
-                kb.compare("slt", left, size), down, lambda: [kb.value(size)]
-            )
-
-        known = self.rows if isinstance(self.rows, int) else None
-        levels = MOST_LEVELS if known is None else max(1, known.bit_length())
-        kb.fold(0, levels, 1, [kb.value(start)], level)
 
     def _is_after(self, a: SSAValue, b: SSAValue) -> SSAValue:
         """Whether row `a` comes behind row `b`."""

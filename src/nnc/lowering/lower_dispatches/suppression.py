@@ -15,9 +15,10 @@ from xdsl.ir import SSAValue
 from nnc.dialects import simd
 from nnc.dialects.nn.suppression import LANES, NonMaxSuppressionOp
 from nnc.dialects.nn.types import bit_width, dims_of
+from nnc.lowering.lower_dispatches.heap import Heap, levels_of
 from nnc.lowering.lower_dispatches.index import Index, IndexLike
 from nnc.lowering.lower_dispatches.kernel_builder import BufferArg, KernelBuilder
-from nnc.lowering.lower_dispatches.selection import checked, load, simple, store
+from nnc.lowering.lower_dispatches.selection import load, simple, store
 from nnc.symbolic import Dim
 
 
@@ -32,83 +33,120 @@ class SuppressionKernel:
         outputs: Sequence[BufferArg],
     ) -> None:
         self.kb = kb
-        self.boxes, self.order, self.candidates = (
-            inputs[o] for o in (op.boxes, op.order, op.candidates)
-        )
+        self.boxes, self.scores = inputs[op.boxes], inputs[op.scores]
         self.threshold, self.limit = inputs[op.threshold], inputs[op.limit]
-        self.picked, self.count, self.corners = outputs
-        self.images, self.size, _ = (simple(d) for d in dims_of(op.boxes))
-        self.rows, _ = (simple(d) for d in dims_of(op.order))
-        self.room = simple(dims_of(op.picked)[1])
+        self.least = inputs[op.score_threshold]
+        self.picked, self.count, self.corners, self.order = outputs
+        self.images, self.classes, self.size = (simple(d) for d in dims_of(op.scores))
+        self.room = simple(dims_of(op.picked)[2])
         self.type = self.boxes.element_type
         self.width = min(LANES, kb.target.lanes(bit_width(self.type)))
-        self.row: IndexLike = 0
-        self.image: IndexLike = 0
+        self.row: tuple[IndexLike, IndexLike] = (0, 0)
 
     def build(self) -> Dim:
         """Emit the kernel; gives its task count."""
-        if self.rows == 0:
+        if self.images == 0 or self.classes == 0:
             return Dim.of(0)
         kb = self.kb
-        classes = simple(Dim.of(self.rows) // Dim.of(self.images))
-        with kb.loop(kb.begin, kb.end) as self.row:
-            self.image = kb.floordiv(self.row, classes)
+        levels = levels_of(self.size)
+        heap = Heap(kb, self._get, self._put, self._is_better, levels)
+        with kb.loop(kb.begin, kb.end) as task:
+            self.row = kb.divmod(task, self.classes)
             self._clear()
-            limit = kb.load(self.limit.ptr, self.limit.index([]))
-            room = kb.to_data(self.room, i64)
-            limit = kb.add(simd.MinOp(limit, room))
-            start = [kb.constant(0, i64)]
+            left = self._find_candidates()
+            heap.build(left)
+            limit = self._scalar(self.limit)
+            limit = kb.add(simd.MinOp(limit, kb.to_data(self.room, i64)))
+            state = [kb.constant(0, i64)]
             (count,) = kb.fold(
-                0, self.size, 1, start, lambda i, state: self._look(i, state, limit)
+                0, left, 1, state, lambda i, s: self._look(heap, left - i, s[0], limit)
             )
-            store(kb, count, self.count, [self.row])
-        return Dim.of(self.rows)
+            store(kb, count, self.count, self.row)
+        return Dim.of(self.images) * self.classes
+
+    def _scalar(self, buffer: BufferArg) -> SSAValue:
+        return self.kb.load(buffer.ptr, buffer.index([]))
+
+    def _get(self, place: IndexLike) -> SSAValue:
+        return load(self.kb, self.order, [*self.row, place])
+
+    def _put(self, place: IndexLike, number: SSAValue) -> None:
+        store(self.kb, number, self.order, [*self.row, place])
+
+    def _is_better(self, a: SSAValue, b: SSAValue) -> SSAValue:
+        """Whether one box is looked at before another one."""
+        kb = self.kb
+        x, y = (load(kb, self.scores, [*self.row, kb.to_index(v)]) for v in (a, b))
+        above, below = (kb.add(simd.CmpOp(p, x, y)) for p in ("gt", "lt"))
+        nan = [kb.add(simd.IsNanOp(v)) for v in (x, y)]
+        # A number comes before NaN, and NaN never before a number.
+        pairs = (nan, nan[::-1])
+        only = [kb.add(simd.AndOp(kb.add(simd.NotOp(p)), q)) for p, q in pairs]
+        above = kb.add(simd.OrOp(above, only[0]))
+        below = kb.add(simd.OrOp(below, only[1]))
+        is_equal = kb.add(simd.NotOp(kb.add(simd.OrOp(above, below))))
+        is_earlier = kb.add(simd.CmpOp("lt", a, b))
+        return kb.add(simd.OrOp(above, kb.add(simd.AndOp(is_equal, is_earlier))))
 
     def _clear(self) -> None:
         """Set what may be read although nothing was picked."""
         kb = self.kb
         with kb.loop(0, self.room) as i:
-            store(kb, kb.constant(0, i64), self.picked, [self.row, i])
-        length = simple(Dim.of(self.corners.dims[2]))
+            store(kb, kb.constant(0, i64), self.picked, [*self.row, i])
+        length = simple(Dim.of(self.corners.dims[3]))
         for side in range(4):
             with kb.loop(0, length) as i:
                 zero = kb.constant(0, self.type)
-                store(kb, zero, self.corners, [self.row, side, i])
+                store(kb, zero, self.corners, [*self.row, side, i])
+
+    def _find_candidates(self) -> Index:
+        """Gather the numbers of the boxes with a score; how many there are."""
+        kb = self.kb
+        least = self._scalar(self.least)
+        takes_all = kb.add(simd.IsNanOp(least))
+
+        def look(i: Index, state: list[SSAValue]) -> list[SSAValue]:
+            found = kb.opaque(state[0], nonnegative=True)
+            score = load(kb, self.scores, [*self.row, i])
+            is_above = kb.add(simd.CmpOp("gt", score, least))
+            is_one = kb.add(simd.OrOp(is_above, takes_all))
+            # What is no candidate is written over by the next one.
+            self._put(found, kb.to_data(i, i64))
+            return [kb.value(kb.select(is_one, found + 1, found))]
+
+        (count,) = kb.fold(0, self.size, 1, [kb.value(0)], look)
+        return kb.opaque(count, nonnegative=True)
 
     def _look(
-        self, place: Index, state: list[SSAValue], limit: SSAValue
+        self, heap: Heap, left: Index, count: SSAValue, limit: SSAValue
     ) -> list[SSAValue]:
-        """Pick a candidate unless a picked one overlaps; how many are picked then."""
-        kb, count = self.kb, state[0]
-        is_candidate = load(kb, self.candidates, [self.row, place])
-        has_room = kb.add(simd.CmpOp("lt", count, limit))
-        is_open = kb.add(simd.AndOp(is_candidate, has_room))
+        """Pick the best that is left unless it overlaps; how many are picked then."""
+        kb = self.kb
 
         def compare() -> list[SSAValue]:
-            number = load(kb, self.order, [self.row, place])
-            index = checked(kb, number, self.size)
-            box = [load(kb, self.boxes, [self.image, index, i]) for i in range(4)]
+            index = kb.to_index(heap.pop(left))
+            place = [self.row[0], index]
+            box = [load(kb, self.boxes, [*place, i]) for i in range(4)]
             overlaps = self._overlaps(box, kb.to_index(count))
 
             def keep() -> list[SSAValue]:
                 at = kb.to_index(count)
-                store(kb, kb.to_data(index, i64), self.picked, [self.row, at])
+                store(kb, kb.to_data(index, i64), self.picked, [*self.row, at])
                 for side, value in enumerate(box):
-                    store(kb, value, self.corners, [self.row, side, at])
+                    store(kb, value, self.corners, [*self.row, side, at])
                 return [kb.add(simd.AddOp(count, kb.constant(1, i64)))]
 
             return kb.choose(overlaps, lambda: [count], keep)
 
-        return kb.choose(is_open, compare, lambda: [count])
+        has_room = kb.add(simd.CmpOp("lt", count, limit))
+        return kb.choose(has_room, compare, lambda: [count])
 
     def _overlaps(self, box: Sequence[SSAValue], count: Index) -> SSAValue:
         """Whether a box overlaps one of the first `count` picked ones."""
         kb, width = self.kb, self.width
         no = kb.constant(0, simd.mask_type(1), width)
         box = [kb.splat(v, width) for v in box]
-        threshold = self.threshold
-        limit = kb.load(threshold.ptr, threshold.index([]))
-        limit = kb.splat(limit, width)
+        limit = kb.splat(self._scalar(self.threshold), width)
         lanes = (
             kb.cached(("iota", width), 0, lambda: simd.IotaOp(width))
             if (width > 1)
@@ -118,7 +156,7 @@ class SuppressionKernel:
         def step(first: Index, state: list[SSAValue]) -> list[SSAValue]:
             # The last vector has lanes that hold no box; there is room for them.
             others = [
-                load(kb, self.corners, [self.row, side, first], width)
+                load(kb, self.corners, [*self.row, side, first], width)
                 for side in range(4)
             ]
             left = kb.splat(kb.to_data(count - first, i64), width)

@@ -32,17 +32,17 @@ func.func @arg_sort_rank(%x: tensor<5xf32>) {
 
 // -----
 
-func.func @suppression_rows(%b: tensor<2x7x4xf32>, %o: tensor<5x7xi64>, %c: tensor<5x7xi1>, %t: tensor<f32>, %l: tensor<i64>) {
-  // CHECK: nn.non_max_suppression: 5 rows for 2 images
-  %0, %1, %2 = nn.non_max_suppression %b, %o, %c, %t, %l {room = #nn.shape<3>} : (tensor<2x7x4xf32>, tensor<5x7xi64>, tensor<5x7xi1>, tensor<f32>, tensor<i64>) -> (tensor<5x3xi64>, tensor<5xi64>, tensor<5x4x16xf32>)
+func.func @suppression_boxes(%b: tensor<2x7x5xf32>, %s: tensor<2x5x7xf32>, %t: tensor<f32>, %l: tensor<i64>) {
+  // CHECK: nn.non_max_suppression: boxes of 4 corners and their scores, got tensor<2x7x5xf32> and tensor<2x5x7xf32>
+  %0, %1, %2, %3 = nn.non_max_suppression %b, %s, %t, %t, %l {room = #nn.shape<3>} : (tensor<2x7x5xf32>, tensor<2x5x7xf32>, tensor<f32>, tensor<f32>, tensor<i64>) -> (tensor<2x5x3xi64>, tensor<2x5xi64>, tensor<2x5x4x16xf32>, tensor<2x5x7xi64>)
   func.return
 }
 
 // -----
 
-func.func @suppression_candidates(%b: tensor<2x7x4xf32>, %o: tensor<6x7xi64>, %c: tensor<6x8xi1>, %t: tensor<f32>, %l: tensor<i64>) {
-  // CHECK: nn.non_max_suppression: candidates should be tensor<6x7xi1>, not tensor<6x8xi1>
-  %0, %1, %2 = nn.non_max_suppression %b, %o, %c, %t, %l {room = #nn.shape<3>} : (tensor<2x7x4xf32>, tensor<6x7xi64>, tensor<6x8xi1>, tensor<f32>, tensor<i64>) -> (tensor<6x3xi64>, tensor<6xi64>, tensor<6x4x16xf32>)
+func.func @suppression_scores(%b: tensor<2x7x4xf32>, %s: tensor<2x5x8xf32>, %t: tensor<f32>, %l: tensor<i64>) {
+  // CHECK: nn.non_max_suppression: scores should be tensor<2x5x7xf32>, not tensor<2x5x8xf32>
+  %0, %1, %2, %3 = nn.non_max_suppression %b, %s, %t, %t, %l {room = #nn.shape<3>} : (tensor<2x7x4xf32>, tensor<2x5x8xf32>, tensor<f32>, tensor<f32>, tensor<i64>) -> (tensor<2x5x3xi64>, tensor<2x5xi64>, tensor<2x5x4x16xf32>, tensor<2x5x8xi64>)
   func.return
 }
 

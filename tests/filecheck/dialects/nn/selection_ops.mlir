@@ -18,10 +18,10 @@ func.func @arg_sort(%x: tensor<5x3xf32>) -> tensor<5xi64> {
   func.return %0 : tensor<5xi64>
 }
 
-func.func @non_max_suppression(%b: tensor<2x7x4xf32>, %o: tensor<6x7xi64>, %c: tensor<6x7xi1>, %t: tensor<f32>, %l: tensor<i64>) -> tensor<6x3xi64> {
-  // CHECK: nn.non_max_suppression %b, %o, %c, %t, %l {room = #nn.shape<3>} : (tensor<2x7x4xf32>, tensor<6x7xi64>, tensor<6x7xi1>, tensor<f32>, tensor<i64>) -> (tensor<6x3xi64>, tensor<6xi64>, tensor<6x4x16xf32>)
-  %0, %1, %2 = nn.non_max_suppression %b, %o, %c, %t, %l {room = #nn.shape<3>} : (tensor<2x7x4xf32>, tensor<6x7xi64>, tensor<6x7xi1>, tensor<f32>, tensor<i64>) -> (tensor<6x3xi64>, tensor<6xi64>, tensor<6x4x16xf32>)
-  func.return %0 : tensor<6x3xi64>
+func.func @non_max_suppression(%b: tensor<2x7x4xf32>, %s: tensor<2x5x7xf32>, %t: tensor<f32>, %l: tensor<i64>) -> tensor<2x5x3xi64> {
+  // CHECK: nn.non_max_suppression %b, %s, %t, %t, %l {room = #nn.shape<3>} : (tensor<2x7x4xf32>, tensor<2x5x7xf32>, tensor<f32>, tensor<f32>, tensor<i64>) -> (tensor<2x5x3xi64>, tensor<2x5xi64>, tensor<2x5x4x16xf32>, tensor<2x5x7xi64>)
+  %0, %1, %2, %3 = nn.non_max_suppression %b, %s, %t, %t, %l {room = #nn.shape<3>} : (tensor<2x7x4xf32>, tensor<2x5x7xf32>, tensor<f32>, tensor<f32>, tensor<i64>) -> (tensor<2x5x3xi64>, tensor<2x5xi64>, tensor<2x5x4x16xf32>, tensor<2x5x7xi64>)
+  func.return %0 : tensor<2x5x3xi64>
 }
 
 func.func @regions(%x: tensor<2x7x9x3xf32>, %b: tensor<5x4xf32>, %h: tensor<5x2x2xi64>, %w: tensor<5x4x2xi64>, %i: tensor<5xi64>) {

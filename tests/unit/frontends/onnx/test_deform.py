@@ -92,3 +92,15 @@ def test_channels_that_do_not_divide_are_refused(compiled: Any) -> None:
             {"w": np.ones((1, 3, 1, 1), F32)},
             opset=19,
         )
+
+
+def test_an_image_without_channels_is_nothing(compiled: Any) -> None:
+    exe = compiled(
+        "(float[1, 0, 3, 3] x, float[1, 2, 3, 3] o) => (float[] y) "
+        "{ y = DeformConv(x, w, o, b) }",
+        {"w": np.ones((2, 0, 1, 1), F32), "b": np.array([1, 2], F32)},
+        opset=19,
+    )
+    y = exe(np.ones((1, 0, 3, 3), F32), np.zeros((1, 2, 3, 3), F32))
+    np.testing.assert_array_equal(y[0, :, 0, 0], [1, 2])
+    assert y.shape == (1, 2, 3, 3)

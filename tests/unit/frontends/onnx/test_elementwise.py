@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, helper
 from onnx.helper import np_dtype_to_tensor_dtype, tensor_dtype_to_np_dtype
 
+import nnc
 from nnc.errors import LoadError, ModelError
 
 F32 = np.float32
@@ -368,6 +370,57 @@ def test_bits_are_kept(source: str, target: str, shape: tuple[int, ...], compile
     np.testing.assert_array_equal(exe(x), np.asarray(x).view(target))
 
 
+SMALL = {
+    TensorProto.INT4: ml_dtypes.int4,
+    TensorProto.UINT4: ml_dtypes.uint4,
+    TensorProto.FLOAT4E2M1: ml_dtypes.float4_e2m1fn,
+    TensorProto.INT2: ml_dtypes.int2,
+    TensorProto.UINT2: ml_dtypes.uint2,
+    TensorProto.FLOAT8E4M3FN: ml_dtypes.float8_e4m3fn,
+    TensorProto.FLOAT8E5M2: ml_dtypes.float8_e5m2,
+    TensorProto.FLOAT8E8M0: ml_dtypes.float8_e8m0fnu,
+    TensorProto.UINT8: np.uint8,
+    TensorProto.INT8: np.int8,
+}
+WIDTHS = [
+    [TensorProto.INT4, TensorProto.UINT4, TensorProto.FLOAT4E2M1],
+    [TensorProto.INT2, TensorProto.UINT2],
+    list(SMALL)[5:],
+]
+
+
+def code_of(value: Any, bits: int) -> Any:
+    """The bits of small numbers, which numpy keeps in a byte each."""
+    return np.asarray(value).view(np.uint8) & (2**bits - 1)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "bits"),
+    [
+        (a, b, bits)
+        for types, bits in zip(WIDTHS, (4, 2, 8), strict=True)
+        for a in types
+        for b in types
+        if a != b
+    ],
+)
+def test_bits_of_small_numbers(source: int, target: int, bits: int) -> None:
+    x = np.arange(2**bits, dtype=np.uint8).view(np.uint8)
+    if SMALL[source] in (ml_dtypes.int4, ml_dtypes.int2):
+        x = (x.astype(np.int8) << (8 - bits)) >> (8 - bits)
+    x = x.view(np.uint8).view(SMALL[source])
+    infos = [
+        helper.make_tensor_value_info(n, t, [x.size])
+        for n, t in (("x", source), ("y", target))
+    ]
+    node = helper.make_node("BitCast", ["x"], ["y"], to=target)
+    graph = helper.make_graph([node], "g", infos[:1], infos[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 26)])
+    y = nnc.compile(model)(x)
+    assert y.dtype == SMALL[target]
+    np.testing.assert_array_equal(code_of(y, bits), code_of(x, bits))
+
+
 def test_bits_of_another_width_are_refused(compiled: Any):
-    with pytest.raises(ModelError, match="BitCast.*no numbers of equal width"):
+    with pytest.raises(ModelError, match="BitCast.*f32 has 32 bits, but i64 has 64"):
         compiled("(float[N] x) => (int64[N] y) { y = BitCast<to=7>(x) }", opset=26)

@@ -15,6 +15,8 @@ from nnc.dialects.nn.elementwise import ThreefryOp
 from nnc.dialects.nn.types import U64, tensor_type
 from nnc.errors import ModelError
 from nnc.interpreters.nn import evaluate_op
+from nnc.lowering.lower_dispatches.access import RUN_SEED_WORD
+from nnc.runtime.state import StateWord
 from nnc.testing import compare
 
 Array = NDArray[Any]
@@ -45,6 +47,10 @@ def test_threefry_gives_the_published_answers(
     values = Block(arg_types=[tensor_type(U64, [1])] * 2).args
     (result,) = evaluate_op(ThreefryOp(*values), operands)
     assert result.tolist() == [expected]
+
+
+def test_the_seed_is_where_kernels_look_for_it() -> None:
+    assert RUN_SEED_WORD == StateWord.SEED
 
 
 @pytest.mark.parametrize("size", [0, 1, 7, 1000])

@@ -259,3 +259,14 @@ def test_running_products(
             {"axis": np.array(axis)},
             opset=26,
         )
+
+
+@pytest.mark.parametrize("size", [3, 17, 41])
+def test_lrn_over_free_channels(size: int, agrees: Any, rng: np.random.Generator):
+    agrees(
+        "(float[N, C, H, W] x) => (float[] y) "
+        f"{{ y = LRN<size={size}, alpha=0.5, beta=0.6, bias=2.0>(x) }}",
+        {"x": rng.standard_normal((2, 30, 3, 2)).astype(np.float32)},
+        rtol=1e-4,
+        atol=1e-5,
+    )

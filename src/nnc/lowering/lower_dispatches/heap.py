@@ -1,0 +1,80 @@
+"""A binary heap of numbers in memory, of which the root comes first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from xdsl.ir import SSAValue
+
+from nnc.dialects import simd
+from nnc.lowering.lower_dispatches.index import Index, IndexLike
+from nnc.lowering.lower_dispatches.kernel_builder import KernelBuilder
+from nnc.symbolic import DimLike
+
+MOST_LEVELS = 40
+"""Levels of the largest heap that fits into memory."""
+
+
+@dataclass(frozen=True)
+class Heap:
+    """How the elements of a heap are read, written and compared."""
+
+    kb: KernelBuilder
+    get: Callable[[IndexLike], SSAValue]
+    put: Callable[[IndexLike, SSAValue], None]
+    is_before: Callable[[SSAValue, SSAValue], SSAValue]
+    """Whether the first of two elements belongs nearer to the root."""
+    levels: int
+
+    def build(self, size: IndexLike) -> None:
+        """Make a heap of the first `size` elements."""
+        kb = self.kb
+        half = kb.floordiv(size, 2)
+        with kb.loop(0, half) as i:
+            self._sift(half - 1 - i, size)
+
+    def pop(self, size: IndexLike) -> SSAValue:
+        """The root of a heap of `size` elements, which changes places with the last."""
+        last = Index.of(size) - 1
+        root, other = self.get(0), self.get(last)
+        self.put(0, other)
+        self.put(last, root)
+        self._sift(0, last)
+        return root
+
+    def _sift(self, start: IndexLike, size: IndexLike) -> None:
+        """Move an element down until both of its children belong below it."""
+        kb = self.kb
+
+        def level(_: Index, state: list[SSAValue]) -> list[SSAValue]:
+            here = kb.opaque(state[0], nonnegative=True)
+            left = here * 2 + 1
+
+            def down() -> list[SSAValue]:
+                right = kb.minimum(left + 1, Index.of(size) - 1)
+                a, b = self.get(left), self.get(right)
+                is_right = self.is_before(b, a)
+                child = kb.select(is_right, right, left)
+                first = kb.add(simd.SelectOp(is_right, b, a))
+                mine = self.get(here)
+
+                def swap() -> list[SSAValue]:
+                    self.put(here, first)
+                    self.put(child, mine)
+                    return [kb.value(child)]
+
+                is_before = self.is_before(first, mine)
+                return kb.choose(is_before, swap, lambda: [kb.value(size)])
+
+            return kb.choose(
+                kb.compare("slt", left, size), down, lambda: [kb.value(size)]
+            )
+
+        kb.fold(0, self.levels, 1, [kb.value(start)], level)
+
+
+def levels_of(size: DimLike) -> int:
+    """The levels of a heap of as many elements."""
+    known = size if isinstance(size, int) else None
+    return MOST_LEVELS if known is None else max(1, known.bit_length())
