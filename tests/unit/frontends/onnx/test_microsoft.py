@@ -300,3 +300,28 @@ def test_fourier(run_node: Any, rng: Any):
 def test_a_matrix_that_is_not_square_is_refused(run_node: Any):
     with pytest.raises(ModelError, match="no inverse"):
         run_node("Inverse", [np.zeros((2, 3), F32)])
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs", "attributes"),
+    [
+        ("GroupNorm", [(3,), (3,), (3,)], {"groups": 3, "activation": 0}),
+        ("GatedRMSNorm", [(2, 8), (1, 4), (2, 8)], {}),
+        ("GatedRMSNorm", [(2, 8), (3,), (2, 8)], {}),
+        ("Rfft", [()], {"signal_ndim": 1}),
+        ("Irfft", [(6,)], {"signal_ndim": 1}),
+        ("Attention", [(2, 5, 6), (24,), (24,)], {"num_heads": 2}),
+        ("Attention", [(5, 6), (6, 24), (24,)], {"num_heads": 2}),
+        ("MultiHeadAttention", [(2, 5, 8), (8,), (2, 5, 8)], {"num_heads": 2}),
+        ("RotaryEmbedding", [(1, 2, 2, 5, 8), (2, 5), (9, 4), (9, 4)], {}),
+        ("FusedMatMul", [(), (2, 3)], {}),
+        ("SkipGroupNorm", [(2, 4), (4,), (4,), (4,)], {"groups": 3}),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused(
+    op: str, inputs: list[Any], attributes: Any, run_node: Any
+):
+    dtypes = [np.int64 if op == "RotaryEmbedding" and i == 1 else F32 for i in range(9)]
+    arrays = [np.zeros(s, t) for s, t in zip(inputs, dtypes, strict=False)]
+    with pytest.raises(ModelError, match=f"^{op} .node 'the_node'.: "):
+        run_node(op, arrays, **attributes)

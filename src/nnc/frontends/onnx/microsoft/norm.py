@@ -7,7 +7,12 @@ from xdsl.ir import SSAValue
 from nnc.dialects import nn
 from nnc.dialects.nn import elementwise as ew
 from nnc.dialects.nn.types import BF16, F16, F32, I32, dims_of, element_type_of, rank_of
-from nnc.frontends.common import Builder, InvalidNodeError, UnsupportedError
+from nnc.frontends.common import (
+    Builder,
+    InvalidNodeError,
+    UnsupportedError,
+    dims_of_rank,
+)
 from nnc.frontends.onnx.elementwise import gated
 from nnc.frontends.onnx.microsoft.standard import channels_first, channels_last
 from nnc.frontends.onnx.node import Node
@@ -73,6 +78,7 @@ def _embed_layer_normalization(node: Node, b: Builder) -> Converted:
     total = b.emit(nn.GatherOp(node.input(2), ids, 0))
     positions = node.optional_input(8)
     table = node.input(3)
+    dims_of_rank(table, 2, "position_embedding")
     if positions is None:
         # The first rows of the table are those of the first positions.
         added = b.slice(table, [0], [length], [0], [1])
@@ -117,6 +123,8 @@ def _skip_group_norm(node: Node, b: Builder) -> Converted:
 
 def _grouped(node: Node, b: Builder, x: SSAValue) -> SSAValue:
     """Group normalisation, scale, bias and perhaps SiLU."""
+    if rank_of(x) < 2:
+        raise InvalidNodeError(f"{x.type} has no channels")
     is_last, type_ = bool(node.attr_int("channels_last", 1)), element_type_of(x)
     first = channels_first(b, x) if is_last else x
     groups, (batch, channels, *spatial) = node.attr_int("groups"), dims_of(first)
@@ -144,8 +152,13 @@ def _gated_rms_norm(node: Node, b: Builder) -> Converted:
     gate, name = _wide(b, node.input(2)), node.attr_string("activation", "silu")
     if name not in ("silu", "swish", "sigmoid"):
         raise InvalidNodeError(f"there is no gate activation '{name[:40]}'")
+    if not rank_of(x):
+        raise InvalidNodeError("a scalar has no columns")
     *outer, width = dims_of(x)
-    (size,) = dims_of(scale)
+    (size,) = dims_of_rank(scale, 1, "the scale")
+    columns, each = width.as_int(), size.as_int()
+    if each is not None and (each < 1 or (columns is not None and columns % each)):
+        raise InvalidNodeError(f"{width} columns are no groups of {size}")
     split = b.reshape(_wide(b, x), [*outer, width // size, size])
     normal = _rms_norm(b, split, scale, node.attr_float("epsilon", 1e-5))
     bent = b.unary(ew.SigmoidOp, gate) if name == "sigmoid" else gated(b, gate, 1.0)
