@@ -17,7 +17,15 @@ from xdsl.ir import SSAValue
 from nnc.dialects import nn
 from nnc.dialects.nn import elementwise as ew
 from nnc.dialects.nn.dtypes import numpy_dtype
-from nnc.dialects.nn.types import F32, I64, U8, dims_of, element_type_of, rank_of
+from nnc.dialects.nn.types import (
+    F32,
+    I64,
+    U8,
+    dims_of,
+    element_type_of,
+    is_float,
+    rank_of,
+)
 from nnc.frontends.common import Builder, InvalidNodeError, UnsupportedError
 from nnc.frontends.onnx.linear import matmul
 from nnc.frontends.onnx.node import Node
@@ -167,32 +175,33 @@ def _matmul_bnb4(node: Node, b: Builder) -> Converted:
 
 @converter("GatherBlockQuantized", domain=MICROSOFT)
 def _gather_block_quantized(node: Node, b: Builder) -> Converted:
+    """Rows of a table of bytes, each some numbers of few bits, or of integers."""
     data, indices, scales = (node.input(i) for i in range(3))
-    rank, bits = rank_of(data), node.attr_int("bits", 4)
-    size = node.attr_int("block_size", 128)
-    if element_type_of(data) != U8:
+    rank, size = rank_of(data), node.attr_int("block_size", 128)
+    bits = node.attr_int("bits", 4) if element_type_of(data) == U8 else 8
+    if is_float(element_type_of(data)):
         raise UnsupportedError(f"data of {element_type_of(data)}")
     if bits not in _BITS or size < 1:
         raise InvalidNodeError(f"blocks of {size} numbers of {bits} bits")
     if node.attr_axis(0, rank, "gather_axis"):
-        raise InvalidNodeError("bytes are gathered along the first axis only")
+        raise UnsupportedError("rows along another axis than the first one")
     if node.attr_axis(1, rank, "quantize_axis") != rank - 1:
         raise UnsupportedError("blocks along another axis than the last one")
     seen, indices = _places(b, indices, dims_of(data)[0])
     values = _unpacked(b, b.emit(nn.GatherOp(data, indices, 0)), bits)
     scale = b.emit(nn.GatherOp(scales, indices, 0))
     zero = node.optional_input(3)
-    if zero is None:
-        values = b.sub(b.cast(values, F32), 2.0 ** (bits - 1))
-    else:
+    if zero is not None:
         zero = _unpacked(b, b.emit(nn.GatherOp(zero, indices, 0)), bits)
         zero = b.slice(zero, [0], [dims_of(scale)[-1]], [rank_of(zero) - 1], [1])
         zero = _spread(b, b.cast(zero, F32), size, values)
-        values = b.sub(b.cast(values, F32), zero)
-    type_ = element_type_of(scale)
+    elif element_type_of(data) == U8:
+        zero = b.scalar(2.0 ** (bits - 1), F32)
+    values = b.cast(values, F32)
+    values = values if zero is None else b.sub(values, zero)
     result = b.mul(values, _spread(b, b.cast(scale, F32), size, values))
     seen = b.reshape(seen, [*dims_of(indices), *[1] * (rank - 1)])
-    return b.cast(b.select(seen, result, 0), type_)
+    return b.cast(b.select(seen, result, 0), element_type_of(scale))
 
 
 def _places(b: Builder, indices: SSAValue, count: Dim) -> tuple[SSAValue, SSAValue]:
