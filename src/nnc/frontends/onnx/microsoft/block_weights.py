@@ -90,10 +90,10 @@ def _matmul_n_bits(node: Node, b: Builder) -> Converted:
         raise UnsupportedError(f"weights of {bits} bits")
     if node.attr_int("weight_prepacked", 0):
         raise UnsupportedError("weights that are packed for another device")
-    weight = _block_weight(node, b, bits)
     dtype = numpy_dtype(element_type_of(x))
-    weight = b.constant(weight.T.astype(dtype), f"{node.name}.weight")
-    product = matmul(b, x, weight)
+    weight = _block_weight(node, b, bits).astype(dtype, copy=False)
+    rows = b.constant(weight, f"{node.name}.weight")
+    product = matmul(b, x, b.transpose(rows, [1, 0]))
     bias = node.optional_input(5)
     return product if bias is None else b.add(product, bias)
 
@@ -106,23 +106,24 @@ def _block_weight(node: Node, b: Builder, bits: int) -> Floats:
         raise InvalidNodeError(f"blocks of {size} of {rows} x {columns} weights")
     blocks = -(-columns // size)
     packed = _bytes(node, b, "weights", rows * blocks * size * bits // 8)
-    codes = unpacked(packed.reshape(rows, -1), bits)[:, :columns]
-    weight: Floats = codes.astype(np.float32)
+    weight: Floats = unpacked(packed.reshape(rows, -1), bits).astype(np.float32)
     scales: Floats = _constant(node, b, 2, "scales").astype(np.float32)
     if scales.size != rows * blocks:
         raise InvalidNodeError(f"{scales.size} scales for {rows * blocks} blocks")
-    groups = _groups(node, b, size, columns, blocks)
-    weight -= _zero_points(node, b, bits, (rows, blocks))[:, groups]
-    weight *= scales.reshape(rows, blocks)[:, groups]
-    return weight
+    zeros = _zero_points(node, b, bits, (rows, blocks))
+    scales = scales.reshape(rows, blocks)
+    if node.optional_input(4) is not None:
+        groups = _groups(node, b, columns, blocks)
+        return (weight[:, :columns] - zeros[:, groups]) * scales[:, groups]
+    # In place, block by block: the weight may take gigabytes.
+    cells = weight.reshape(rows, blocks, size)
+    cells -= zeros[..., None]
+    cells *= scales[..., None]
+    return weight[:, :columns]
 
 
-def _groups(
-    node: Node, b: Builder, size: int, columns: int, blocks: int
-) -> NDArray[np.int64]:
+def _groups(node: Node, b: Builder, columns: int, blocks: int) -> NDArray[np.int64]:
     """The block whose scale each column takes."""
-    if node.optional_input(4) is None:
-        return np.arange(columns) // size
     groups = _constant(node, b, 4, "groups").ravel()[:columns]
     if len(groups) != columns or groups.min() < 0 or groups.max() >= blocks:
         raise InvalidNodeError("g_idx names blocks that there are not")
@@ -163,11 +164,12 @@ def _matmul_bnb4(node: Node, b: Builder) -> Converted:
     codes = np.stack([packed >> np.uint8(4), packed & np.uint8(15)], -1).ravel()[:count]
     table = _NF4 if kind else np.concatenate([_FP4, -_FP4])
     weight = table[codes] * largest[np.arange(count) // size]
-    weight = weight.reshape(rows, columns)
-    if node.attr_int("transB", 1):
-        weight = weight.T
     dtype = numpy_dtype(element_type_of(x))
-    return matmul(b, x, b.constant(weight.astype(dtype), f"{node.name}.weight"))
+    weight = weight.reshape(rows, columns).astype(dtype)
+    matrix = b.constant(weight, f"{node.name}.weight")
+    if node.attr_int("transB", 1):
+        matrix = b.transpose(matrix, [1, 0])
+    return matmul(b, x, matrix)
 
 
 # ---------------------------------------------------------------- GatherBlockQuantized
