@@ -165,7 +165,9 @@ def window_mask(
 
 def split_heads(b: Builder, value: SSAValue, heads: int) -> SSAValue:
     """`[batch, length, heads * depth]` as `[batch, heads, length, depth]`."""
-    batch, length, width = dims_of_rank(value, 3, "rows of heads")
+    if rank_of(value) != 3:
+        raise InvalidNodeError(f"rows of heads need rank 3, not {rank_of(value)}")
+    batch, length, width = dims_of(value)
     known = width.as_int()
     if heads < 1 or (known is not None and known % heads):
         raise InvalidNodeError(f"{heads} heads of rows of {width}")
@@ -216,6 +218,8 @@ def _attention(node: Node, b: Builder) -> Converted:
     v = b.with_dim(v, 2, dims_of(k)[2])
     batch = dims_of(q)[0]
     k, v = (b.with_dim(x, 0, batch) for x in (k, v))
+    q, k = b.equalize([q, k], [3])
+    k, v = b.equalize([k, v], [1])
     depth = dims_of(q)[3].as_int()
     if depth is None:
         raise UnsupportedError("heads of a depth that is not known")
@@ -310,7 +314,7 @@ def rotate_heads(
     Raises:
         UnsupportedError: the width is not known, or odd.
     """
-    batch, _, length, depth = dims_of_rank(x, 4, "heads")
+    batch, _, length, depth = dims_of(x)
     width = width or depth.as_int()
     if width is None or width % 2:
         raise UnsupportedError(f"turning {depth} columns")
@@ -334,6 +338,8 @@ def rotary_embedding(
     is_flat = rank_of(x) == 3
     if is_flat:
         x = split_heads(b, x, node.attr_int("num_heads"))
+    if rank_of(x) != 4:
+        raise InvalidNodeError(f"heads need rank 3 or 4, not {rank_of(x)}")
     width = node.attr_int("rotary_embedding_dim", 0)
     is_interleaved = bool(node.attr_int("interleaved", 0))
     result = rotate_heads(b, x, positions, tables, width, is_interleaved)
