@@ -495,6 +495,8 @@ class Builder:
             InvalidNodeError: they never do.
         """
         left, right = list(dims_of(lhs)), list(dims_of(rhs))
+        if min(len(left), len(right)) < 2:
+            raise InvalidNodeError(f"{lhs.type} and {rhs.type} are no matrices")
         batch = self.common_dims(left[:-2], right[:-2])
         inner = (left[-1].as_int(), right[-2].as_int())
         if None not in inner and inner[0] != inner[1]:
@@ -522,6 +524,19 @@ def shape_text(shape: SSAValue | Sequence[Dim]) -> str:
     """A shape as errors show it: `[N, 3, 224]`."""
     dims = dims_of(shape) if isinstance(shape, SSAValue) else shape
     return f"[{', '.join(map(str, dims))}]"
+
+
+def dims_of_rank(value: SSAValue, rank: int, what: str) -> tuple[Dim, ...]:
+    """
+    The dims of a value that must have so many axes.
+
+    Raises:
+        InvalidNodeError: it has others.
+    """
+    dims = dims_of(value)
+    if len(dims) != rank:
+        raise InvalidNodeError(f"{what} must have {rank} axes: {shape_text(value)}")
+    return dims
 
 
 def require_sizes(dims: Sequence[Dim], what: str) -> None:
@@ -553,6 +568,7 @@ __all__ = [
     "Operand",
     "UnsupportedError",
     "ascii_name",
+    "dims_of_rank",
     "erase_dead_ops",
     "require_sizes",
     "shape_text",

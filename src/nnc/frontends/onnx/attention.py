@@ -18,7 +18,12 @@ from nnc.dialects.nn.types import (
     is_bool,
     rank_of,
 )
-from nnc.frontends.common import Builder, InvalidNodeError, UnsupportedError
+from nnc.frontends.common import (
+    Builder,
+    InvalidNodeError,
+    UnsupportedError,
+    dims_of_rank,
+)
 from nnc.frontends.onnx.node import Node
 from nnc.frontends.onnx.registry import Converted, converter
 from nnc.symbolic import Dim, DimLike
@@ -62,11 +67,20 @@ class HeadAttention:
 
     @property
     def score_dims(self) -> list[Dim]:
-        """The shape of the scores."""
+        """
+        The shape of the scores.
+
+        Raises:
+            InvalidNodeError: queries or keys are not split into heads.
+        """
+        for value, what in ((self.query, "queries"), (self.key, "keys")):
+            dims_of_rank(value, 4, what)
         return [*dims_of(self.query)[:-1], dims_of(self.key)[-2]]
 
     def _fitting(self, b: Builder, mask: SSAValue) -> SSAValue:
         """A mask whose dims are those of the scores, or 1."""
+        if rank_of(mask) > 4:
+            raise InvalidNodeError(f"a mask of {rank_of(mask)} axes")
         wanted = self.score_dims[4 - rank_of(mask) :]
         dims = [w if d != 1 else d for d, w in zip(dims_of(mask), wanted, strict=True)]
         return b.dim_cast(mask, dims)

@@ -34,12 +34,14 @@ from nnc.frontends.onnx.registry import Converted, converter
 from nnc.frontends.regions import build_region, isolate
 from nnc.symbolic import Dim
 
+Product = Callable[[SSAValue], SSAValue]
+"""From rows to rows times the weights of all gates."""
 Step = Callable[[SSAValue, Sequence[SSAValue]], Sequence[SSAValue]]
 """From the projected input and the states of a step to the next states."""
 
 
 @dataclass
-class _Layer:
+class Layer:
     """What LSTM, GRU and RNN have in common."""
 
     node: Node
@@ -126,6 +128,11 @@ class _Layer:
         """Weights of some gates, to multiply rows by."""
         return self.b.transpose(self.part(index, direction, start, count), [1, 0])
 
+    def product(self, index: int, direction: int) -> Product:
+        """What multiplies rows by the weights of all gates."""
+        matrix = self.matrix(index, direction, 0, self.gates)
+        return lambda rows: self.b.matmul(rows, matrix)
+
     def bias(self, direction: int, start: int, count: int) -> SSAValue | None:
         """Bias of some of the 2 * gates rows of input 3."""
         if self.node.optional_input(3) is None:
@@ -139,7 +146,7 @@ class _Layer:
         The recurrent bias of the last `separate` gates stays out.
         """
         b, gates = self.b, self.gates
-        result = b.matmul(self.input, self.matrix(1, direction, 0, gates))
+        result = self.product(1, direction)(self.input)
         bias = self.bias(direction, 0, gates)
         recurrent = self.bias(direction, gates, gates - separate)
         if bias is None or recurrent is None:
@@ -249,7 +256,7 @@ class _Layer:
 
 @converter("RNN")
 def _rnn(node: Node, b: Builder) -> Converted:
-    layer = _Layer(node, b, gates=1, state_count=1)
+    layer = Layer(node, b, gates=1, state_count=1)
     functions = activations_of(node, ["Tanh"], len(layer.directions))
     results: list[list[SSAValue]] = []
     for direction, (activate,) in enumerate(functions):
@@ -270,7 +277,7 @@ def _rnn(node: Node, b: Builder) -> Converted:
 
 @converter("GRU")
 def _gru(node: Node, b: Builder) -> Converted:
-    layer = _Layer(node, b, gates=3, state_count=1)
+    layer = Layer(node, b, gates=3, state_count=1)
     functions = activations_of(node, ["Sigmoid", "Tanh"], len(layer.directions))
     is_linear_first = bool(node.attr_int("linear_before_reset", 0))
     results: list[list[SSAValue]] = []
@@ -283,7 +290,7 @@ def _gru(node: Node, b: Builder) -> Converted:
 
 
 def _gru_linear_first(
-    layer: _Layer, direction: int, f: Activation, g: Activation
+    layer: Layer, direction: int, f: Activation, g: Activation
 ) -> Step:
     """The reset gate scales what the state was multiplied to: one product a step."""
     b = layer.b
@@ -307,7 +314,7 @@ def _gru_linear_first(
 
 
 def _gru_reset_first(
-    layer: _Layer, direction: int, f: Activation, g: Activation
+    layer: Layer, direction: int, f: Activation, g: Activation
 ) -> Step:
     """The reset gate scales the state before it is multiplied: two products a step."""
     b = layer.b
@@ -334,7 +341,17 @@ def _mixed(b: Builder, update: SSAValue, new: SSAValue, old: SSAValue) -> SSAVal
 
 @converter("LSTM")
 def _lstm(node: Node, b: Builder) -> Converted:
-    layer = _Layer(node, b, gates=4, state_count=2)
+    return lstm_outputs(Layer(node, b, gates=4, state_count=2))
+
+
+def lstm_outputs(layer: Layer) -> list[SSAValue]:
+    """
+    The outputs of an LSTM.
+
+    Raises:
+        InvalidNodeError: its inputs do not fit.
+    """
+    node = layer.node
     functions = activations_of(node, ["Sigmoid", "Tanh", "Tanh"], len(layer.directions))
     if (peepholes := node.optional_input(7)) is not None and list(
         dims_of(peepholes)
@@ -348,10 +365,10 @@ def _lstm(node: Node, b: Builder) -> Converted:
 
 
 def _lstm_step(
-    layer: _Layer, direction: int, f: Activation, g: Activation, h: Activation
+    layer: Layer, direction: int, f: Activation, g: Activation, h: Activation
 ) -> Step:
     b = layer.b
-    recurrent = layer.matrix(2, direction, 0, 4)
+    multiplied = layer.product(2, direction)
     has_peepholes = layer.node.optional_input(7) is not None
     peepholes = [
         layer.part(7, direction, i, 1) if has_peepholes else None for i in range(3)
@@ -365,7 +382,7 @@ def _lstm_step(
     def step(x: SSAValue, states: Sequence[SSAValue]) -> list[SSAValue]:
         state, cell = states
         # In order: input, output, forget, cell.
-        total = b.add(b.matmul(state, recurrent), x)
+        total = b.add(multiplied(state), x)
         parts = [layer.gate(total, i) for i in range(4)]
         enter = f(b, layer.clipped(seeing(parts[0], cell, 0)))
         if is_coupled:

@@ -46,6 +46,7 @@ GROUPS: Final = (
     "microsoft.positions",
     "microsoft.quantized",
     "microsoft.quantized_elementwise",
+    "microsoft.recurrent",
     "microsoft.standard",
     "ml",
     "movement",

@@ -85,7 +85,7 @@ def ops_with_functions() -> list[tuple[str, str]]:
 def standard_ops() -> list[tuple[str, str]]:
     """All ops of the standard that are not deprecated, by domain and name."""
     # The stubs of onnx leave out what schemas tell.
-    schemas: list[Any] = defs.get_all_schemas()
+    schemas: Sequence[Any] = defs.get_all_schemas()
     return sorted({(s.domain, s.name) for s in schemas if not s.deprecated})
 
 

@@ -8,7 +8,7 @@ many steps as the deepest tree is deep bring every row to its leaves.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Final
 
@@ -172,6 +172,10 @@ def _numbers(node: Node, name: str) -> NDArray[np.float64]:
 def _forest(node: Node, part: str, targets: int) -> _Forest:
     """The trees of a regressor (`part` is `target`) or classifier (`class`)."""
     trees, ids = node.attr_ints("nodes_treeids"), node.attr_ints("nodes_nodeids")
+    for name in ("nodeids", "truenodeids", "falsenodeids", "featureids"):
+        _check_length(node.attr_ints(f"nodes_{name}"), len(trees), name)
+    _check_length(node.attr_strings("nodes_modes"), len(trees), "modes")
+    _check_length(_numbers(node, "nodes_values"), len(trees), "values")
     keys = list(zip(trees, ids, strict=True))
     index = {key: i for i, key in enumerate(keys)}
     names = node.attr_strings("nodes_modes")
@@ -195,20 +199,18 @@ def _forest(node: Node, part: str, targets: int) -> _Forest:
             )
         )
     weights = np.full((len(keys), targets), np.nan)
-    where = zip(
-        node.attr_ints(f"{part}_treeids"),
-        node.attr_ints(f"{part}_nodeids"),
-        node.attr_ints(f"{part}_ids"),
-        _numbers(node, f"{part}_weights"),
-        strict=True,
-    )
-    for tree, leaf, target, weight in where:
+    columns = [node.attr_ints(f"{part}_{n}") for n in ("treeids", "nodeids", "ids")]
+    numbers = _numbers(node, f"{part}_weights")
+    if any(len(column) != len(numbers) for column in columns):
+        raise InvalidNodeError(f"the lists of {part}_weights and ids differ in length")
+    for tree, leaf, target, weight in zip(*columns, numbers, strict=True):
         if not 0 <= target < targets:
             raise InvalidNodeError(f"there is no target {target}")
         row = _at(index, tree, leaf)
         present = weights[row, target]
         weights[row, target] = weight if np.isnan(present) else present + weight
-    missing = node.attr_ints("nodes_missing_value_tracks_true", [0] * len(keys))
+    missing = node.attr_ints("nodes_missing_value_tracks_true", []) or [0] * len(keys)
+    _check_length(missing, len(keys), "missing_value_tracks_true")
     roots = [trees.index(tree) for tree in dict.fromkeys(trees)]
     features = np.array(node.attr_ints("nodes_featureids"), np.int64)
     return _Forest(
@@ -302,9 +304,13 @@ def _split_forest(node: Node) -> _Forest:
     if any(not 0 <= m < len(_MODE_NUMBERS) for m in numbers):
         raise InvalidNodeError("a node has a mode that there is not")
     count = len(numbers)
+    for name in ("truenodeids", "trueleafs", "falsenodeids", "falseleafs"):
+        _check_length(node.attr_ints(f"nodes_{name}"), count, name)
     leaf_targets = np.array(node.attr_ints("leaf_targetids"), np.int64)
     leaf_weights = np.asarray(node.attr_tensor("leaf_weights"), np.float64)
     targets, leaves = node.attr_int("n_targets"), len(leaf_targets)
+    if leaf_weights.shape != leaf_targets.shape:
+        raise InvalidNodeError(f"{leaf_weights.size} weights of {leaves} leaves")
     own = np.arange(count, count + leaves)
     ways: list[NDArray[np.int64]] = []
     for way in ("true", "false"):
@@ -319,9 +325,15 @@ def _split_forest(node: Node) -> _Forest:
         raise InvalidNodeError("a leaf is for a target that there is not")
     weights[own, leaf_targets] = leaf_weights
     zeros = np.zeros(leaves)
-    splits = np.asarray(node.attr_tensor("nodes_splits"), np.float64)
-    missing = node.attr_ints("nodes_missing_value_tracks_true", [0] * count)
+    splits = np.asarray(node.attr_tensor("nodes_splits"), np.float64).ravel()
+    missing = node.attr_ints("nodes_missing_value_tracks_true", []) or [0] * count
     features = np.array(node.attr_ints("nodes_featureids"), np.int64)
+    for values, name in (
+        (splits, "splits"),
+        (missing, "missing_value_tracks_true"),
+        (features, "featureids"),
+    ):
+        _check_length(values, count, name)
     roots = np.array(node.attr_ints("tree_roots"), np.int64)
     if ((roots < 0) | (roots >= count)).any():
         raise InvalidNodeError("a tree has a root that there is not")
@@ -336,6 +348,11 @@ def _split_forest(node: Node) -> _Forest:
         weights=weights,
         members=_members(node, numbers, leaves),
     )
+
+
+def _check_length(values: Sized, count: int, name: str) -> None:
+    if len(values) != count:
+        raise InvalidNodeError(f"nodes_{name} has {len(values)} values, not {count}")
 
 
 def _members(

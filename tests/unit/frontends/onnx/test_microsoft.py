@@ -207,6 +207,28 @@ def test_embed_layer_norm(segments: bool, extras: bool, node_agrees: Any, rng: A
     node_agrees("EmbedLayerNormalization", inputs, out=out, epsilon=1e-6)
 
 
+@pytest.mark.parametrize("segments", [False, True])
+def test_quantized_embed_layer_norm(segments: bool, node_agrees: Any, rng: Any):
+    ids = rng.integers(0, 20, (2, 5), np.int32)
+    inputs: list[Any] = [ids, None]
+    inputs += [rng.integers(0, 256, s, np.uint8) for s in ((20, 8), (6, 8), (2, 8))]
+    inputs += [rng.integers(0, 256, 8, np.uint8) for _ in range(2)]
+    inputs.append(np.array([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]], np.int32))
+    inputs += [np.array(s, F32) for s in (0.02, 0.03, 0.01, 0.04, 0.05)]
+    inputs += [np.array(z, np.uint8) for z in (120, 130, 128, 127, 110)]
+    if segments:
+        inputs[1] = rng.integers(0, 2, (2, 5), np.int32)
+    else:
+        inputs[4] = inputs[10] = inputs[15] = None
+    node_agrees(
+        *("QEmbedLayerNormalization", inputs),
+        out=[F32, np.int32],
+        epsilon=1e-6,
+        rtol=1e-4,
+        atol=1e-5,
+    )
+
+
 @pytest.mark.parametrize("activation", [0, 1])
 @pytest.mark.parametrize("last", [0, 1])
 def test_group_norm(activation: int, last: int, run_node: Any, rng: Any):
@@ -300,3 +322,28 @@ def test_fourier(run_node: Any, rng: Any):
 def test_a_matrix_that_is_not_square_is_refused(run_node: Any):
     with pytest.raises(ModelError, match="no inverse"):
         run_node("Inverse", [np.zeros((2, 3), F32)])
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs", "attributes"),
+    [
+        ("GroupNorm", [(3,), (3,), (3,)], {"groups": 3, "activation": 0}),
+        ("GatedRMSNorm", [(2, 8), (1, 4), (2, 8)], {}),
+        ("GatedRMSNorm", [(2, 8), (3,), (2, 8)], {}),
+        ("Rfft", [()], {"signal_ndim": 1}),
+        ("Irfft", [(6,)], {"signal_ndim": 1}),
+        ("Attention", [(2, 5, 6), (24,), (24,)], {"num_heads": 2}),
+        ("Attention", [(5, 6), (6, 24), (24,)], {"num_heads": 2}),
+        ("MultiHeadAttention", [(2, 5, 8), (8,), (2, 5, 8)], {"num_heads": 2}),
+        ("RotaryEmbedding", [(1, 2, 2, 5, 8), (2, 5), (9, 4), (9, 4)], {}),
+        ("FusedMatMul", [(), (2, 3)], {}),
+        ("SkipGroupNorm", [(2, 4), (4,), (4,), (4,)], {"groups": 3}),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused(
+    op: str, inputs: list[Any], attributes: Any, run_node: Any
+):
+    dtypes = [np.int64 if op == "RotaryEmbedding" and i == 1 else F32 for i in range(9)]
+    arrays = [np.zeros(s, t) for s, t in zip(inputs, dtypes, strict=False)]
+    with pytest.raises(ModelError, match=f"^{op} .node 'the_node'.: "):
+        run_node(op, arrays, **attributes)

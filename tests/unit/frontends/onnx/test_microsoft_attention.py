@@ -285,6 +285,18 @@ def test_grouped_inputs(extra: str, node_agrees: Any, rng: Any):
     )
 
 
+def test_padded_prompts_are_as_those_alone(run_node: Any, rng: Any):
+    """Rows behind the end of a prompt hold anything."""
+    options = {"constants": [6], "num_heads": 4, "kv_num_heads": 2, "do_rotary": 1}
+    tables = [floats(rng, 16, 8), floats(rng, 16, 8)]
+    inputs = grouped(rng, [5, 3], 5, 0)
+    both = run_node("GroupQueryAttention", [*inputs, *tables], **options)
+    short = [x[1:, :3] for x in inputs[:3]] + [None, None]
+    short += [np.array([2], I32), np.array(3, I32)]
+    alone = run_node("GroupQueryAttention", [*short, *tables], **options)
+    np.testing.assert_allclose(both[0][1:, :3], alone[0], rtol=1e-4, atol=1e-5)
+
+
 def test_grouped_sees_both_ways(run_node: Any, rng: Any):
     inputs = grouped(rng, [5, 5], 5, 0)
     options = {"constants": [6], "num_heads": 4, "kv_num_heads": 2, "causal": 0}

@@ -94,6 +94,33 @@ def test_quantized_attention(past: int, columns: bool, node_agrees: Any, rng: An
     node_agrees("QAttention", inputs, out=out, num_heads=2, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("columns", [False, True])
+@pytest.mark.parametrize("kind", [U8, I8])
+def test_dynamic_quantize_lstm(
+    direction: str, columns: bool, kind: Any, node_agrees: Any, rng: Any
+):
+    count, steps, features, hidden = 1 + (direction == "bidirectional"), 4, 6, 5
+    inputs: list[Any] = [rng.standard_normal((steps, 1, features)).astype(F32)]
+    inputs += [numbers(rng, kind, count, n, 4 * hidden) for n in (features, hidden)]
+    inputs += [rng.standard_normal((count, 8 * hidden)).astype(F32), None]
+    inputs += [rng.standard_normal((count, 1, hidden)).astype(F32) for _ in range(2)]
+    inputs.append(None)
+    shape = (count, 4 * hidden) if columns else (count,)
+    for _ in range(2):
+        inputs.append(rng.uniform(0.003, 0.006, shape).astype(F32))
+        inputs.append(np.full(shape, 0 if columns else 3, kind))
+    node_agrees(
+        *("DynamicQuantizeLSTM", inputs),
+        out=[F32, F32, F32],
+        constants=[1, 2, 8, 9, 10, 11],
+        hidden_size=hidden,
+        direction=direction,
+        rtol=1e-3,
+        atol=1e-4,
+    )
+
+
 def test_integer_products(node_agrees: Any, run_node: Any, rng: Any):
     a, b = rng.integers(-999, 999, (5, 6), np.int16), np.eye(6, 4, dtype=np.int16)
     node_agrees("MatMulInteger16", [a, b], out=[np.int32])

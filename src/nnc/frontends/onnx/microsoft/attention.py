@@ -9,7 +9,12 @@ from xdsl.ir import SSAValue
 from nnc.dialects import nn
 from nnc.dialects.nn import elementwise as ew
 from nnc.dialects.nn.types import I64, dims_of, element_type_of, rank_of
-from nnc.frontends.common import Builder, InvalidNodeError, UnsupportedError
+from nnc.frontends.common import (
+    Builder,
+    InvalidNodeError,
+    UnsupportedError,
+    dims_of_rank,
+)
 from nnc.frontends.onnx.attention import (
     HeadAttention,
     join_heads,
@@ -132,7 +137,8 @@ def self_attention(
     for name in ("do_rotary", "past_present_share_buffer"):
         if node.attr_int(name, 0):
             raise UnsupportedError(f"the attribute {name}")
-    heads, width = node.attr_int("num_heads"), dims_of(projected)[2]
+    heads = node.attr_int("num_heads")
+    width = dims_of_rank(projected, 3, "the projected input")[2]
     sizes = [Dim.of(s) for s in node.attr_ints("qkv_hidden_sizes", [])]
     sizes = sizes or [width // 3] * 3
     if len(sizes) != 3:
@@ -142,6 +148,7 @@ def self_attention(
     )
     length = Dim.of(0)
     if past is not None:
+        dims_of_rank(past, 5, "the cache")
         past_key, past_value = (b.take(past, 0, i) for i in range(2))
         length = dims_of(past_key)[2]
         k, v = with_past(b, past_key, k), with_past(b, past_value, v)
@@ -202,6 +209,12 @@ def _cross_attention(
     q, k, v = _heads_of(node, b, bias)
     if (past[0] is None) != (past[1] is None):
         raise InvalidNodeError("a past key without a past value, or the reverse")
+    for value, what in (
+        (k, "keys"),
+        (v, "values"),
+        *((p, "past") for p in past if p is not None),
+    ):
+        dims_of_rank(value, 4, what)
     k, v = with_past(b, past[0], k), with_past(b, past[1], v)
     attention = HeadAttention(q, k, v, scale_of(node, q))
     if causal:

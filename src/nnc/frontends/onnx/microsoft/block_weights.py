@@ -17,7 +17,15 @@ from xdsl.ir import SSAValue
 from nnc.dialects import nn
 from nnc.dialects.nn import elementwise as ew
 from nnc.dialects.nn.dtypes import numpy_dtype
-from nnc.dialects.nn.types import F32, I64, U8, dims_of, element_type_of, rank_of
+from nnc.dialects.nn.types import (
+    F32,
+    I64,
+    U8,
+    dims_of,
+    element_type_of,
+    is_float,
+    rank_of,
+)
 from nnc.frontends.common import Builder, InvalidNodeError, UnsupportedError
 from nnc.frontends.onnx.linear import matmul
 from nnc.frontends.onnx.node import Node
@@ -82,10 +90,10 @@ def _matmul_n_bits(node: Node, b: Builder) -> Converted:
         raise UnsupportedError(f"weights of {bits} bits")
     if node.attr_int("weight_prepacked", 0):
         raise UnsupportedError("weights that are packed for another device")
-    weight = _block_weight(node, b, bits)
     dtype = numpy_dtype(element_type_of(x))
-    weight = b.constant(weight.T.astype(dtype), f"{node.name}.weight")
-    product = matmul(b, x, weight)
+    weight = _block_weight(node, b, bits).astype(dtype, copy=False)
+    rows = b.constant(weight, f"{node.name}.weight")
+    product = matmul(b, x, b.transpose(rows, [1, 0]))
     bias = node.optional_input(5)
     return product if bias is None else b.add(product, bias)
 
@@ -98,23 +106,24 @@ def _block_weight(node: Node, b: Builder, bits: int) -> Floats:
         raise InvalidNodeError(f"blocks of {size} of {rows} x {columns} weights")
     blocks = -(-columns // size)
     packed = _bytes(node, b, "weights", rows * blocks * size * bits // 8)
-    codes = unpacked(packed.reshape(rows, -1), bits)[:, :columns]
-    weight: Floats = codes.astype(np.float32)
+    weight: Floats = unpacked(packed.reshape(rows, -1), bits).astype(np.float32)
     scales: Floats = _constant(node, b, 2, "scales").astype(np.float32)
     if scales.size != rows * blocks:
         raise InvalidNodeError(f"{scales.size} scales for {rows * blocks} blocks")
-    groups = _groups(node, b, size, columns, blocks)
-    weight -= _zero_points(node, b, bits, (rows, blocks))[:, groups]
-    weight *= scales.reshape(rows, blocks)[:, groups]
-    return weight
+    zeros = _zero_points(node, b, bits, (rows, blocks))
+    scales = scales.reshape(rows, blocks)
+    if node.optional_input(4) is not None:
+        groups = _groups(node, b, columns, blocks)
+        return (weight[:, :columns] - zeros[:, groups]) * scales[:, groups]
+    # In place, block by block: the weight may take gigabytes.
+    cells = weight.reshape(rows, blocks, size)
+    cells -= zeros[..., None]
+    cells *= scales[..., None]
+    return weight[:, :columns]
 
 
-def _groups(
-    node: Node, b: Builder, size: int, columns: int, blocks: int
-) -> NDArray[np.int64]:
+def _groups(node: Node, b: Builder, columns: int, blocks: int) -> NDArray[np.int64]:
     """The block whose scale each column takes."""
-    if node.optional_input(4) is None:
-        return np.arange(columns) // size
     groups = _constant(node, b, 4, "groups").ravel()[:columns]
     if len(groups) != columns or groups.min() < 0 or groups.max() >= blocks:
         raise InvalidNodeError("g_idx names blocks that there are not")
@@ -155,11 +164,12 @@ def _matmul_bnb4(node: Node, b: Builder) -> Converted:
     codes = np.stack([packed >> np.uint8(4), packed & np.uint8(15)], -1).ravel()[:count]
     table = _NF4 if kind else np.concatenate([_FP4, -_FP4])
     weight = table[codes] * largest[np.arange(count) // size]
-    weight = weight.reshape(rows, columns)
-    if node.attr_int("transB", 1):
-        weight = weight.T
     dtype = numpy_dtype(element_type_of(x))
-    return matmul(b, x, b.constant(weight.astype(dtype), f"{node.name}.weight"))
+    weight = weight.reshape(rows, columns).astype(dtype)
+    matrix = b.constant(weight, f"{node.name}.weight")
+    if node.attr_int("transB", 1):
+        matrix = b.transpose(matrix, [1, 0])
+    return matmul(b, x, matrix)
 
 
 # ---------------------------------------------------------------- GatherBlockQuantized
@@ -167,32 +177,33 @@ def _matmul_bnb4(node: Node, b: Builder) -> Converted:
 
 @converter("GatherBlockQuantized", domain=MICROSOFT)
 def _gather_block_quantized(node: Node, b: Builder) -> Converted:
+    """Rows of a table of bytes, each some numbers of few bits, or of integers."""
     data, indices, scales = (node.input(i) for i in range(3))
-    rank, bits = rank_of(data), node.attr_int("bits", 4)
-    size = node.attr_int("block_size", 128)
-    if element_type_of(data) != U8:
+    rank, size = rank_of(data), node.attr_int("block_size", 128)
+    bits = node.attr_int("bits", 4) if element_type_of(data) == U8 else 8
+    if is_float(element_type_of(data)):
         raise UnsupportedError(f"data of {element_type_of(data)}")
     if bits not in _BITS or size < 1:
         raise InvalidNodeError(f"blocks of {size} numbers of {bits} bits")
     if node.attr_axis(0, rank, "gather_axis"):
-        raise InvalidNodeError("bytes are gathered along the first axis only")
+        raise UnsupportedError("rows along another axis than the first one")
     if node.attr_axis(1, rank, "quantize_axis") != rank - 1:
         raise UnsupportedError("blocks along another axis than the last one")
     seen, indices = _places(b, indices, dims_of(data)[0])
     values = _unpacked(b, b.emit(nn.GatherOp(data, indices, 0)), bits)
     scale = b.emit(nn.GatherOp(scales, indices, 0))
     zero = node.optional_input(3)
-    if zero is None:
-        values = b.sub(b.cast(values, F32), 2.0 ** (bits - 1))
-    else:
+    if zero is not None:
         zero = _unpacked(b, b.emit(nn.GatherOp(zero, indices, 0)), bits)
         zero = b.slice(zero, [0], [dims_of(scale)[-1]], [rank_of(zero) - 1], [1])
         zero = _spread(b, b.cast(zero, F32), size, values)
-        values = b.sub(b.cast(values, F32), zero)
-    type_ = element_type_of(scale)
+    elif element_type_of(data) == U8:
+        zero = b.scalar(2.0 ** (bits - 1), F32)
+    values = b.cast(values, F32)
+    values = values if zero is None else b.sub(values, zero)
     result = b.mul(values, _spread(b, b.cast(scale, F32), size, values))
     seen = b.reshape(seen, [*dims_of(indices), *[1] * (rank - 1)])
-    return b.cast(b.select(seen, result, 0), type_)
+    return b.cast(b.select(seen, result, 0), element_type_of(scale))
 
 
 def _places(b: Builder, indices: SSAValue, count: Dim) -> tuple[SSAValue, SSAValue]:

@@ -8,7 +8,12 @@ from xdsl.ir import SSAValue
 
 from nnc.dialects import nn
 from nnc.dialects.nn.types import I64, dims_of, element_type_of
-from nnc.frontends.common import Builder, InvalidNodeError, UnsupportedError
+from nnc.frontends.common import (
+    Builder,
+    InvalidNodeError,
+    UnsupportedError,
+    dims_of_rank,
+)
 from nnc.frontends.onnx.attention import (
     HeadAttention,
     join_heads,
@@ -85,7 +90,7 @@ def _heads_of(node: Node, b: Builder) -> tuple[SSAValue, SSAValue, SSAValue]:
         return split_heads(b, query, heads), k, v
     if key is not None or value is not None:
         raise InvalidNodeError("keys without values, or the reverse")
-    width = dims_of(query)[2]
+    width = dims_of_rank(query, 3, "packed rows")[2]
     depth = width // (heads + 2 * groups)
     parts: list[SSAValue] = []
     start = Dim.of(0)
@@ -103,8 +108,12 @@ def _group_query_attention(node: Node, b: Builder) -> Converted:
     past_key, past_value = node.optional_input(3), node.optional_input(4)
     if (past_key is None) != (past_value is None):
         raise InvalidNodeError("a past key without a past value, or the reverse")
+    for past in (past_key, past_value):
+        if past is not None:
+            dims_of_rank(past, 4, "the cache")
     batch, _, length, _ = dims_of(q)
     (total,) = known_dims(b, b.reshape(node.input(6), [1]), "total_sequence_length")
+    dims_of_rank(node.input(5), 1, "seqlens_k")
     counts = b.add(b.cast(b.with_dim(node.input(5), 0, batch), I64), 1)
     start = _starts(b, counts, total, length)
     if node.attr_int("do_rotary", 0):
@@ -139,7 +148,7 @@ def _rotated(node: Node, b: Builder, x: SSAValue, start: SSAValue) -> SSAValue:
     if positions is None:
         first = b.reshape(start, [batch, 1])
         positions = b.add(first, b.iota([1, length], 1, I64))
-    width = dims_of(tables[0])[1].as_int()
+    width = dims_of_rank(tables[0], 2, "cos_cache")[1].as_int()
     is_interleaved = bool(node.attr_int("rotary_interleaved", 0))
     width = None if width is None else 2 * width
     return rotate_heads(b, x, positions, tables, width, is_interleaved)

@@ -104,6 +104,8 @@ def _rfft(node: Node, b: Builder) -> Converted:
     """The half spectrum of real signals along the last axis."""
     _check_signal(node)
     x = node.input(0)
+    if not rank_of(x):
+        raise InvalidNodeError("a scalar is no signal")
     *outer, size = dims_of(x)
     rows = b.reshape(x, [dim_product(outer), 1, size, 1])
     result = fourier_transform(b, rows, size, size // 2 + 1, False)
@@ -115,6 +117,8 @@ def _irfft(node: Node, b: Builder) -> Converted:
     """Real signals of even length from their half spectra."""
     _check_signal(node)
     x = node.input(0)
+    if rank_of(x) < 2 or dims_of(x)[-1] != 2:
+        raise InvalidNodeError(f"{x.type} is no spectrum: its last axis must be of 2")
     *outer, half, _ = dims_of(x)
     size = (half - 1) * 2
     rows = b.reshape(x, [dim_product(outer), 1, half, 2])

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from nnc.dialects.nn.types import I64, dims_of, rank_of
-from nnc.frontends.common import Builder, UnsupportedError
+from nnc.frontends.common import (
+    Builder,
+    InvalidNodeError,
+    UnsupportedError,
+    dims_of_rank,
+)
 from nnc.frontends.onnx.attention import join_heads, rotary_embedding, split_heads
 from nnc.frontends.onnx.node import Node
 from nnc.frontends.onnx.registry import MICROSOFT, Converted, converter
@@ -17,6 +22,8 @@ def _rotary_embedding(node: Node, b: Builder) -> Converted:
     if node.attr_float("scale", 1.0) != 1.0:
         raise UnsupportedError("a scale of the result")
     x, positions = node.input(0), node.input(1)
+    if rank_of(x) not in (3, 4):
+        raise InvalidNodeError(f"heads of {x.type}")
     length = dims_of(x)[-2] if rank_of(x) == 4 else dims_of(x)[1]
     if rank_of(positions) == 1:
         if dims_of(positions) != (Dim.of(1),):
@@ -24,6 +31,8 @@ def _rotary_embedding(node: Node, b: Builder) -> Converted:
         steps = b.reshape(b.iota([length], 0, I64), [1, length])
         positions = b.add(b.cast(positions, I64), steps)
     tables = (node.input(2), node.input(3))
+    for table in tables:
+        dims_of_rank(table, 2, "a table")
     positions = b.broadcast_to(positions, [dims_of(x)[0], length])
     if rank_of(x) == 4 or node.attr_int("num_heads", 0):
         return rotary_embedding(node, b, positions, tables)

@@ -54,7 +54,7 @@ def quantized(
     return b.cast(b.emit(ew.ClampOp(value, *_RANGES[str(type_)])), type_)
 
 
-def _product(
+def quantized_product(
     b: Builder,
     sides: tuple[SSAValue, SSAValue],
     zeros: tuple[SSAValue | None, SSAValue | None],
@@ -75,7 +75,7 @@ def _flat(b: Builder, scale: SSAValue) -> SSAValue:
 
 @converter("MatMulIntegerToFloat", domain=MICROSOFT)
 def _matmul_integer_to_float(node: Node, b: Builder) -> Converted:
-    return _product(
+    return quantized_product(
         b,
         (node.input(0), node.input(1)),
         (node.optional_input(4), node.optional_input(5)),
@@ -86,13 +86,8 @@ def _matmul_integer_to_float(node: Node, b: Builder) -> Converted:
 
 @converter("DynamicQuantizeMatMul", domain=MICROSOFT)
 def _dynamic_quantize_matmul(node: Node, b: Builder) -> Converted:
-    inner = as_standard(node.derived([node.input(0)]), b, "DynamicQuantizeLinear", 11)
-    assert not isinstance(inner, SSAValue)
-    x, scale, zero = inner
-    assert x is not None
-    assert scale is not None
-    assert zero is not None
-    return _product(
+    x, scale, zero = dynamically_quantized(node, b, node.input(0))
+    return quantized_product(
         b,
         (x, node.input(1)),
         (zero, node.optional_input(3)),
@@ -101,10 +96,23 @@ def _dynamic_quantize_matmul(node: Node, b: Builder) -> Converted:
     )
 
 
+def dynamically_quantized(
+    node: Node, b: Builder, x: SSAValue
+) -> tuple[SSAValue, SSAValue, SSAValue]:
+    """Floats as u8 that cover their range, the scale and the zero point."""
+    parts = as_standard(node.derived([x]), b, "DynamicQuantizeLinear", 11)
+    assert not isinstance(parts, SSAValue)
+    values, scale, zero = parts
+    assert values is not None
+    assert scale is not None
+    assert zero is not None
+    return values, scale, zero
+
+
 @converter("QAttention", domain=MICROSOFT)
 def _quantized_attention(node: Node, b: Builder) -> Converted:
     """Attention whose projections are products of quantized matrices."""
-    projected = _product(
+    projected = quantized_product(
         b,
         (node.input(0), node.input(1)),
         (node.optional_input(6), node.optional_input(7)),

@@ -80,6 +80,8 @@ def _range(node: Node, b: Builder) -> Converted:
 @converter("Pad", domain=MICROSOFT)
 def _pad(node: Node, b: Builder) -> Converted:
     pads = node.input(1)
+    if not rank_of(pads):
+        raise InvalidNodeError("pads must be a vector")
     inputs = [node.input(0), b.reshape(pads, [dims_of(pads)[-1]]), *node.inputs[2:]]
     return as_standard(node.derived(inputs), b, "Pad", 13)
 
