@@ -50,7 +50,7 @@ unit: $(DEV_STAMP) $(MODELS_STAMP) cross ## pytest over tests/unit
 	$(PYTEST) tests/unit $(PYTEST_ARGS)
 
 fuzz: $(DEV_STAMP) ## models that are wrong, damaged or random: tests/fuzz
-	$(BIN)/python -m pytest tests/fuzz $(PYTEST_ARGS)
+	$(PYTEST) tests/fuzz $(PYTEST_ARGS)
 
 conformance: $(DEV_STAMP) ## the onnx package's cases for backends
 	$(PYTEST) tests/conformance $(PYTEST_ARGS)

@@ -347,7 +347,8 @@ def _(_: Path) -> BadModel:
 
 def _weight(name: str, errors: Sequence[type[NncError]], **fields: Any) -> None:
     def build(_: Path) -> BadModel:
-        tensor = TensorProto(name="w", **{"data_type": TensorProto.FLOAT, **fields})
+        given: dict[str, Any] = {"data_type": TensorProto.FLOAT} | fields
+        tensor = TensorProto(name="w", **given)
         node = helper.make_node("Add", ["x", "w"], ["y"])
         return BadModel(_model([node], [tensor]).SerializeToString(), tuple(errors))
 

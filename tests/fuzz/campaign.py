@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from forked import Verdict
@@ -69,7 +70,8 @@ def write_reproducer(case: Case, verdict: Verdict, folder: Path) -> None:
     place = folder / name
     place.mkdir(parents=True, exist_ok=True)
     (place / "model.onnx").write_bytes(case.model)
-    np.savez(place / "feeds.npz", **case.feeds)
+    arrays: dict[str, Any] = dict(case.feeds)
+    np.savez(place / "feeds.npz", **arrays)
     if case.smaller is not None:
         (place / "smaller.onnx").write_bytes(case.smaller(verdict.kind))
     (place / "verdict.txt").write_text(verdict.text)

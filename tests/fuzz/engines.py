@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import ml_dtypes  # noqa: F401 # numpy learns its types
 import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, helper

@@ -13,7 +13,7 @@ import mmap
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal
 from unittest.mock import patch
 
 import numpy as np
@@ -24,7 +24,6 @@ from nnc.errors import InputValuesNeeded
 from nnc.runtime import executor
 from nnc.runtime.arena import Arena
 from nnc.runtime.arena_packing import Packing
-from nnc.runtime.executor import CompiledModel
 from nnc.runtime.shapes import ShapePlanner
 
 Side = Literal["left", "right"]
@@ -84,7 +83,7 @@ class Guards:
         nbytes = count * dtype.itemsize
         (offset,), size = self.place([nbytes])
         address = self.memory(size) + offset
-        held = (ctypes.c_char * nbytes).from_address(address)
+        held: Any = (ctypes.c_char * nbytes).from_address(address)
         return np.frombuffer(held, dtype, count).reshape(shape)
 
     def copy(self, array: Array) -> Array:
@@ -147,7 +146,7 @@ def run_guarded(
             exe = nnc.compile(model, input_values=values, **options)
         with exe:
             inputs = {n: made.copy(a) for n, a in feeds.items()}
-            first = cast("CompiledModel", exe).run(None, inputs)
+            first = exe.run(None, inputs)
             out = [made.array(y.shape, y.dtype) for y in first]
             second = exe.run(None, inputs, out=out)
             for a, b in zip(first, second, strict=True):

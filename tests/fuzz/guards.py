@@ -21,7 +21,7 @@ from campaign import Case
 from engines import Array, Engine, warm_up
 from forked import judge
 from guarded import Side, run_guarded
-from models import random_model
+from random_models import random_model
 from seeds import node_cases
 from writer import Impossible
 

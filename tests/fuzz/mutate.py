@@ -248,7 +248,8 @@ def _attribute(draft: Draft) -> None:
 def _change_attribute(attribute: AttributeProto, chance: random.Random) -> None:
     """Change a value; now and then the type, which then lies about the field."""
     if chance.random() < 0.05:
-        attribute.type = chance.choice(AttributeProto.AttributeType.values())
+        types: list[Any] = list(AttributeProto.AttributeType.values())
+        attribute.type = chance.choice(types)
     elif attribute.type == AttributeProto.INT:
         attribute.i = chance.choice(INTEGERS)
     elif attribute.type == AttributeProto.FLOAT:
@@ -321,7 +322,8 @@ def _attributes_of(op_type: str, domain: str) -> dict[str, Any]:
     if not onnx.defs.has(op_type, domain=domain):
         return {}
     schema = onnx.defs.get_schema(op_type, domain=domain)
-    return {a.name: a.type.value for a in schema.attributes.values()}
+    attributes: list[Any] = list(schema.attributes.values())
+    return {a.name: a.type.value for a in attributes}
 
 
 # ---------------------------------------------------------------- structure

@@ -229,7 +229,9 @@ def recurrent(w: Writer) -> None:
     ]
     if w.flip():
         operands.append(w.constant(w.data((1, 2 * gates * hidden), "float32")))
-    extra = {"linear_before_reset": int(w.flip())} if op == "GRU" else {}
+    extra: dict[str, Any] = (
+        {"linear_before_reset": int(w.flip())} if op == "GRU" else {}
+    )
     w.node_all(op, operands, outputs=2, hidden_size=hidden, **extra)
 
 

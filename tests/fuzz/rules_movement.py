@@ -41,7 +41,7 @@ def reshape(w: Writer) -> None:
     w.chance.shuffle(sizes)
     if x.array.size and w.flip():
         sizes[w.chance.randrange(len(sizes))] = -1
-    elif x.array.size and sizes[0] == x.shape[:1]:
+    elif x.array.size and x.shape[:1] == (sizes[0],):
         sizes[0] = 0
     w.node("Reshape", [x, w.ints(*sizes)], is_exact=True)
 
@@ -100,8 +100,10 @@ def slice_(w: Writer) -> None:
         step = w.pick((1, 1, 1, 2, 3, -1, -2))
         start, end = (w.chance.randint(-size - 2, size + 2) for _ in range(2))
         resolved = [v + size if v < 0 else v for v in (start, end)]
-        if w.is_dynamic and step > 0 and not 0 <= resolved[0] <= resolved[1]:
-            # Free sizes are taken to be so large that constant bounds do not cross.
+        crosses = step > 0 and not 0 <= resolved[0] <= resolved[1] <= size
+        if crosses and (w.is_dynamic or not size):
+            # Free sizes are taken to be so large that constant bounds do not cross, and
+            # a declared size of 0 is a free one.
             raise Impossible
         if w.flip(0.3):
             end = 2**31 - 1 if step > 0 else -(2**31)

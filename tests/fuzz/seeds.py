@@ -6,6 +6,7 @@ import random
 import warnings
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 import onnx
@@ -26,7 +27,7 @@ def node_cases() -> dict[str, Draft]:
     for case in found:
         if case.model is None or not case.data_sets:
             continue
-        arrays = case.data_sets[0][0]
+        arrays: Sequence[Any] = case.data_sets[0][0]
         names = [i.name for i in case.model.graph.input]
         if all(isinstance(a, np.ndarray) for a in arrays) and len(names) == len(arrays):
             feeds = dict(zip(names, arrays, strict=True))

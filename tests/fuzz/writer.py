@@ -30,7 +30,6 @@ WRONG_IN_REFERENCE: Final = {
     "LRN": "takes the number of images for that of channels",
     "LpNormalization": "of order 1 adds values with their signs",
     "MaxPool": "exchanges pads of different axes",
-    "AveragePool": "exchanges pads of different axes",
     "ReduceSumSquare": "gives i64 for i32",
     "Loop": "joins what the rounds give along the first axis, without a new one",
 }

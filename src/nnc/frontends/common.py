@@ -88,6 +88,8 @@ class Builder:
         self.weights = weights
         self.limits = limits
         self.known_values = KnownValues(weights)
+        self.copies = 1
+        """How often what is converted now is, in loops that are written out."""
         self._location: StringAttr | None = None
         self._scalars: dict[tuple[bytes, Attribute], SSAValue] = {}
         self.iterations: tuple[SSAValue, ...] = ()
@@ -127,6 +129,7 @@ class Builder:
 
         Raises:
             VerifyException: the op's operands and properties do not fit.
+            InvalidNodeError: a size of the result is negative.
             LimitExceeded: the result is too large.
         """
         return self.emit_all(op)[0]
@@ -137,6 +140,7 @@ class Builder:
 
         Raises:
             VerifyException: the op's operands, properties and regions do not fit.
+            InvalidNodeError: a size of a result is negative.
             LimitExceeded: a result is too large.
         """
         op.verify_()
@@ -149,6 +153,7 @@ class Builder:
 
     def _check_size(self, value: SSAValue) -> None:
         type_ = tensor_type_of(value)
+        require_sizes(dims_of(value), "the shape of the result")
         # Free sizes count as one element: the executor knows them.
         shape = [1 if d == DYNAMIC_INDEX else d for d in type_.get_shape()]
         item_bytes = bit_width(type_.get_element_type()) // 8

@@ -139,3 +139,19 @@ func.func @dispatch() -> (tensor<f32>, tensor<f32>) {
   }
   func.return %1, %2 : tensor<f32>, tensor<f32>
 }
+
+// -----
+
+// Sizes inside of a dispatch are those of the run as well.
+// CHECK-LABEL: func.func @free_sizes_inside
+// CHECK: nn.dispatch
+func.func @free_sizes_inside(%x: tensor<?xf32, #nn.shape<N>>) -> tensor<4xf32> {
+  %c = nn.constant dense<2.0> : tensor<f32>
+  %y = nn.dispatch(%c) : (tensor<f32>) -> tensor<4xf32> {
+  ^bb0(%a: tensor<f32>):
+    %b = nn.broadcast %a : (tensor<f32>) -> tensor<?xf32, #nn.shape<N>>
+    %d = nn.dim_cast %b : (tensor<?xf32, #nn.shape<N>>) -> tensor<4xf32>
+    nn.yield %d : tensor<4xf32>
+  }
+  func.return %y : tensor<4xf32>
+}

@@ -20,6 +20,7 @@ from nnc.dialects.nn.types import (
     tensor_type,
     tensor_type_of,
 )
+from nnc.errors import LimitExceeded
 from nnc.frontends.common import (
     Builder,
     DependsOnDataError,
@@ -182,6 +183,9 @@ def _common_shape(index: int, first: Sequence[Dim], second: Sequence[Dim]) -> li
 MAX_UNROLLED = 64
 """Iterations of loops that cannot be loops, and are written out."""
 
+_MAX_COPIES = 4096
+"""Copies of a body in loops inside of each other, tries included."""
+
 
 @dataclass(frozen=True)
 class _Loop:
@@ -304,13 +308,28 @@ def _unrolled(loop: _Loop, b: Builder) -> list[SSAValue]:
 
     Raises:
         UnsupportedError: when the loop ends is not known.
+        LimitExceeded: loops inside of each other would be too many copies.
     """
+    assert loop.trips is not None
+    trips = loop.trips.as_int() or 0
+    before = b.copies
+    # The body was converted once already, to see that it cannot be a loop's.
+    b.copies *= trips + 1
+    nodes = b.copies * len(loop.node.attr_graph("body").node)
+    if b.copies > _MAX_COPIES or nodes > b.limits.nodes:
+        raise LimitExceeded(f"the loop would have to be written out {b.copies} times")
+    try:
+        return _written_out(loop, trips, b)
+    finally:
+        b.copies = before
+
+
+def _written_out(loop: _Loop, trips: int, b: Builder) -> list[SSAValue]:
     node = loop.node
     graph = node.attr_graph("body")
     carried, count = list(loop.initial), len(loop.initial)
     rows: list[list[SSAValue]] = []
-    assert loop.trips is not None
-    for iteration in range(loop.trips.as_int() or 0):
+    for iteration in range(trips):
         number = b.scalar(iteration, I64)
         with b.nested(b.block, number):
             going = b.scalar(1, BOOL)

@@ -15,6 +15,7 @@ from nnc.frontends.onnx.pool import (
     window_ints,
 )
 from nnc.frontends.onnx.registry import Converted, converter
+from nnc.frontends.shape_rules import simplest
 from nnc.symbolic import Dim
 
 
@@ -129,7 +130,10 @@ def _conv_transpose(node: Node, b: Builder) -> Converted:
     extra = node.attr_ints("output_padding", [0] * rank)
     if len(extra) != rank or any(e < 0 for e in extra):
         raise InvalidNodeError(f"output_padding is {extra}")
-    x = b.with_dim(x, 1, dims_of(filter)[0])
+    channels = simplest([dims_of(x)[1], dims_of(filter)[0]])
+    if groups > 1 and channels.as_int() is None:
+        raise UnsupportedError(f"{channels} channels in {groups} groups")
+    x, filter = b.with_dim(x, 1, channels), b.with_dim(filter, 0, channels)
     spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
     full = [
         (d - 1) * s + span + e

@@ -63,8 +63,10 @@ _MODES = {"bilinear": "linear", "bicubic": "cubic"}
 def _grid_sample(node: Node, b: Builder) -> Converted:
     x, grid = node.input(0), node.input(1)
     rank = rank_of(x) - 2
-    if rank < 1 or rank_of(grid) != rank + 2 or dims_of(grid)[-1] != rank:
+    if rank < 1 or rank_of(grid) != rank + 2:
         raise InvalidNodeError(f"a grid of {grid.type} for {x.type}")
+    x, grid = b.equalize([x, grid], [0])
+    grid = b.with_dim(grid, rank + 1, rank)
     mode = node.attr_string("mode", "linear" if node.version >= 20 else "bilinear")
     mode = _MODES.get(mode, mode)
     padding = node.attr_string("padding_mode", "zeros")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, parser
 
 import nnc
-from nnc.errors import InputError, ModelError, UnsupportedOp
+from nnc.errors import InputError, LimitExceeded, ModelError, UnsupportedOp
 from nnc.testing import compare
 
 Array = NDArray[Any]
@@ -353,3 +353,28 @@ def test_a_cancelled_loop_ends() -> None:
     timer.start()
     with pytest.raises(KeyboardInterrupt):
         exe(np.array(1.0, np.float32))
+
+
+def growing(depth: int, trips: int) -> ModelProto:
+    """Loops inside of each other, whose innermost makes a vector longer."""
+    text = "b0 = Pad(a0, p)"
+    for i in range(1, depth + 1):
+        text = (
+            f"b{i} = Loop(m, k, a{i}) <body = g{i} "
+            f"(int64 i{i}, bool c{i}, float[] a{i - 1}) => "
+            f"(bool go{i}, float[] b{i - 1}) {{ go{i} = Identity(c{i}) {text} }}>"
+        )
+    return parse(
+        f"(float[4] a{depth}) => (float[] b{depth}) <int64 m = {{{trips}}}, "
+        f"bool k = {{1}}, int64[2] p = {{0, 1}}> {{ {text} }}"
+    )
+
+
+def test_loops_in_loops_are_written_out() -> None:
+    check(growing(2, 5), {"a2": floats(4)})
+
+
+@pytest.mark.parametrize(("depth", "trips"), [(3, 40), (30, 3)])
+def test_loops_in_loops_are_written_out_within_bounds(depth: int, trips: int) -> None:
+    with pytest.raises(LimitExceeded, match="would have to be written out"):
+        nnc.convert(growing(depth, trips))

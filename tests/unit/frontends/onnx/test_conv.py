@@ -278,3 +278,15 @@ def test_bias_of_free_size_is_taken_to_fit(agrees: Any, rng: np.random.Generator
         rtol=1e-4,
         atol=1e-5,
     )
+
+
+def test_transposed_filter_of_free_channels_is_taken_to_fit(
+    agrees: Any, rng: np.random.Generator
+):
+    agrees(
+        "(float[1,6,4,4] x, float[C,1,3,3] w) => (float[] y)"
+        " { y = ConvTranspose<group=6>(x, w) }",
+        {"x": normal(rng, 1, 6, 4, 4), "w": normal(rng, 6, 1, 3, 3)},
+        rtol=1e-4,
+        atol=1e-5,
+    )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnc.errors import IndexOutOfRange
+from nnc.errors import IndexOutOfRange, ModelError
 
 F32 = np.float32
 
@@ -107,6 +107,7 @@ def test_reverse_sequence_agrees(
     )
 
 
+<<<<<<< HEAD
 @pytest.mark.parametrize("mode", ["avg", "max"])
 @pytest.mark.parametrize("coordinates", ["half_pixel", "output_half_pixel"])
 @pytest.mark.parametrize("channels", [1, 5, 33])
@@ -178,3 +179,25 @@ def test_max_roi_pool(
     agrees(graph, feeds)
     (reference,) = run_graph(graph, feeds)
     np.testing.assert_array_equal(compiled(graph).run(None, feeds)[0], reference)
+=======
+def test_regions_of_negative_size_are_refused(import_text: Any):
+    with pytest.raises(ModelError, match="the shape of the result holds -"):
+        import_text(
+            "(float[1,1,9,9] x, float[3,4] r, int64[3] i) => (float[] y)"
+            " { y = RoiAlign<output_height=-9, sampling_ratio=2>(x, r, i) }",
+            opset=16,
+        )
+
+
+def test_grid_of_free_sizes_is_taken_to_fit(agrees: Any, rng: np.random.Generator):
+    agrees(
+        "(float[N,3,5,7] x, float[M,4,6,D] g) => (float[] y) { y = GridSample(x, g) }",
+        {
+            "x": rng.standard_normal((2, 3, 5, 7)).astype(F32),
+            "g": grid(rng, 2, 4, 6, 2),
+        },
+        rtol=1e-4,
+        atol=1e-5,
+        opset=20,
+    )
+>>>>>>> 39587e4 (Fixes of what fuzzing found, and fuzzing of more ops)

@@ -20,7 +20,7 @@ from nnc.dialects.nn.structure import ConstantOp, YieldOp
 from nnc.dialects.nn.types import I32, tensor_type
 from nnc.dialects.rt import BufferType, DispatchOp, LaunchOp
 from nnc.errors import CompileError
-from nnc.lowering.lower_dispatches import LowerDispatchesPass
+from nnc.lowering.lower_dispatches import LowerDispatchesPass, lower
 from nnc.symbolic import Dim, DimLike
 
 N, M = Dim.symbol("N"), Dim.symbol("M")
@@ -139,3 +139,9 @@ def test_zeros_of_different_sign_have_kernels_of_their_own() -> None:
         functions.append(func.FuncOp(f"f{number}", ([type_], []), Region(block)))
     _, kernels = lowered(ModuleOp(functions))
     assert len(kernels) == 2
+
+
+def test_dispatch_of_nothing_is_not_scheduled(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Schedules divide by sizes.
+    monkeypatch.setattr(lower, "SCHEDULES", {})
+    assert lowered(module_of([4, 0], [0, N])) == ([], [])

@@ -232,7 +232,9 @@ def leaf_chains(form: DispatchForm) -> Iterable[tuple[SSAValue, ViewChain]]:
                 continue
             seen.add(operand)
             chain = view_chain(operand)
-            if isinstance(chain.root, BlockArgument) and not is_single(operand):
+            # One element may be a part of more.
+            is_one = is_single(operand) and is_single(chain.root)
+            if isinstance(chain.root, BlockArgument) and not is_one:
                 yield operand, chain
 
 

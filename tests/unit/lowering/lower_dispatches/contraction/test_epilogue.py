@@ -11,7 +11,13 @@ import pytest
 from xdsl.dialects.builtin import Float16Type, f32
 from xdsl.ir import SSAValue
 
-from nnc.dialects.nn import BroadcastOp, ConstantOp, ReshapeOp, TransposeOp
+from nnc.dialects.nn import (
+    BroadcastOp,
+    ConstantOp,
+    ReshapeOp,
+    SliceOp,
+    TransposeOp,
+)
 from nnc.dialects.nn import elementwise as nn
 from nnc.dialects.nn.constants import dense_attribute
 from nnc.dialects.nn.types import I32, U8, dims_of, tensor_type
@@ -182,3 +188,20 @@ def test_epilogue_merged_heads_result(harness: Harness, target: Target) -> None:
     b = harness.numbers(1, batch, heads, 6, depth)
     expected = (a @ b).transpose(0, 2, 1, 3).reshape(batch, rows, heads * depth)
     np.testing.assert_array_equal(kernel.run([a, b], parts=2)[0], expected)
+
+
+def test_epilogue_single_result_reads_one_of_many(
+    harness: Harness, target: Target
+) -> None:
+    types = [tensor_type(f32, s) for s in ([1, 5], [5, 1], [1, 3])]
+
+    def body(a: SSAValue, b: SSAValue, many: SSAValue) -> SSAValue:
+        one = SliceOp(many, [0, 1], [1, 1]).result
+        return nn.AddOp(harness.matmul(a, b), one).result
+
+    kernel = harness.compile(target, types, body)
+    a, b, many = (
+        harness.numbers(i, *s) for i, s in enumerate([(1, 5), (5, 1), (1, 3)])
+    )
+    (result,) = kernel.run([a, b, many])
+    np.testing.assert_array_equal(result, a @ b + many[:, 1:2])

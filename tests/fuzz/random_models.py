@@ -1,7 +1,7 @@
 """
 Random valid models: nnc computes what the onnx package's reference says.
 
-`python tests/fuzz/models.py --minutes 60 --seed 1`
+`python tests/fuzz/random_models.py --minutes 60 --seed 1`
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import rules_control
 import rules_elementwise
 import rules_linear
 import rules_movement
+import rules_other
 import rules_reduction
 from campaign import Case
 from engines import Array, Engine, Mismatch, difference, warm_up
@@ -36,6 +37,7 @@ GROUPS: Final[Sequence[Sequence[Rule]]] = (
     rules_reduction.RULES,
     rules_movement.RULES,
     rules_linear.RULES,
+    rules_other.RULES,
     rules_control.RULES,
 )
 _SECONDS: Final = 30
@@ -44,10 +46,10 @@ _SECONDS: Final = 30
 def random_model(chance: random.Random) -> Written:
     """One node of any op, or a small graph of mixed ones."""
     if chance.random() < 0.4:
-        return write_model(chance, [chance.choice(chance.choice(GROUPS[:4]))], 1)
-    weights = [chance.choice((0, 1, 2, 4)) for _ in GROUPS[:4]]
+        return write_model(chance, [chance.choice(chance.choice(GROUPS[:-1]))], 1)
+    weights = [chance.choice((0, 1, 2, 4)) for _ in GROUPS[:-1]]
     groups = random.Random(chance.random()).choices(
-        GROUPS[:4], [w + 0.1 for w in weights], k=12
+        GROUPS[:-1], [w + 0.1 for w in weights], k=12
     )
     rules = [chance.choice(group) for group in groups]
     if chance.random() < 0.2:
