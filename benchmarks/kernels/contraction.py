@@ -72,10 +72,10 @@ def padded(size: int) -> int:
 
 
 def packed(
-    target: Target, *shape: int
+    target: Target, row_sizes: Sequence[DimLike], *shape: int
 ) -> tuple[Floats, Callable[[SSAValue], SSAValue]]:
     """A weight in packed form, and how a dispatch reads it."""
-    panel = panel_width(target, f32, shape[-1])
+    panel = panel_width(target, f32, shape[-1], row_sizes)
     rows = int(np.prod(shape[:-1]))
     whole = tensor_type(f32, shape)
     return (
@@ -105,8 +105,8 @@ def matmul(
     activation: Any = ReluOp,
 ) -> Case:
     """A product with constant weights."""
-    weights, unpacked = packed(target, k, n)
     rows = Dim.symbol("M") if dynamic else m
+    weights, unpacked = packed(target, [rows], k, n)
     a = Operand(numbers(m, k), [rows, k], [padded(k), 1])
     result = Operand(numbers(m, n), [rows, n], [padded(n), 1])
     others = [result] if residual else []
@@ -132,7 +132,8 @@ def convolution(
 ) -> Case:
     """A square convolution on an image that is padded already."""
     image = (size - 1) * stride + kernel
-    weights, unpacked = packed(target, kernel, kernel, inputs, outputs)
+    row_sizes = [size * size] if kernel == stride == 1 else [size, size]
+    weights, unpacked = packed(target, row_sizes, kernel, kernel, inputs, outputs)
 
     def pixels(side: int, channels: int) -> Operand:
         step = padded(channels)
@@ -197,6 +198,9 @@ def cases(t: Target) -> list[Case]:
         matmul(t, 128, 3072, 768, residual=True),
         matmul(t, 128, 768, 768, dynamic=True),
         matmul(t, 100, 768, 768, dynamic=True),
+        matmul(t, 197, 768, 768, residual=True),
+        matmul(t, 1500, 384, 384, residual=True),
+        matmul(t, 1500, 1536, 384, residual=True),
         matmul(t, 1, 2048, 1000),
         attention(12, 128, 64),
         attention(12, 128, 64, dynamic=True),

@@ -33,7 +33,7 @@ _SMALL_TILE: Final = 6
 
 _COLUMN_PENALTY: Final = {
     32: (1.12, 1.0, 1.005, 1.03),
-    16: (1.25, 1.0, 1.1, 1.5),
+    16: (1.25, 1.0, 1.03, 1.5),
 }
 """Registers → relative time of a tile of 1, 2, 3, 4 column vectors, measured."""
 
@@ -42,6 +42,10 @@ _ODD_HALVES: Final = {1: 1.12, 3: 1.005}
 
 _HALF_GAIN: Final = 1.15
 """What panels of half vectors must gain, as there are more of them."""
+
+_BUSY: Final = 11
+"""Fewer accumulators leave units idle that wait for each other's results: two units of
+four cycles, and some for what does not go as planned."""
 
 _REMAINDER_ROWS: Final = (4, 2, 1)
 """Tile heights that finish a row count unknown to the compiler."""
@@ -72,31 +76,65 @@ def column_vectors(target: Target, width: int, columns: int) -> int:
     return _fastest(target, width, columns, MAX_COLUMN_VECTORS)[1]
 
 
-def _fastest(target: Target, width: int, columns: int, most: int) -> tuple[float, int]:
+def _fastest(
+    target: Target,
+    width: int,
+    columns: int,
+    most: int,
+    row_sizes: Sequence[DimLike] = (),
+) -> tuple[float, int]:
     """The relative time of all columns, and the vectors of a panel that takes it."""
     needed = max(1, -(-columns // width))
     penalty = _COLUMN_PENALTY[32 if target.vector_registers >= 32 else 16]
     times = [
-        (-(-needed // nv) * nv * penalty[nv - 1], abs(nv - 2), nv)
+        (
+            -(-needed // nv) * nv * penalty[nv - 1] * _idling(target, nv, row_sizes),
+            abs(nv - 2),
+            nv,
+        )
         for nv in range(1, min(most, needed) + 1)
     ]
     time, _, nv = min(times)
     return time, nv
 
 
+def _idling(target: Target, nv: int, row_sizes: Sequence[DimLike]) -> float:
+    """By what factor tiles of `nv` vectors slow down because there are few rows."""
+    if not row_sizes:
+        return 1.0
+    height = max_rows(target, nv)
+    rows = row_sizes[tiled_axis(row_sizes, height)]
+    known = Dim.of(rows).as_int()
+    if not known:
+        return 1.0
+    tiles = balanced_row_tiles(known, height)
+    counts = (tiles.full.as_int() or 0, (tiles.count - tiles.full).as_int() or 0)
+    heights = (tiles.rows, tiles.rest_rows)
+    time = sum(
+        count * max(height * nv, _BUSY)
+        for count, height in zip(counts, heights, strict=True)
+    )
+    return time / (known * nv)
+
+
 def panel_width(
-    target: Target, element_type: Attribute, columns: int, *, may_halve: bool = True
+    target: Target,
+    element_type: Attribute,
+    columns: int,
+    row_sizes: Sequence[DimLike] = (),
+    *,
+    may_halve: bool = True,
 ) -> int:
     """
     The columns of one panel of a constant contraction operand.
 
-    `columns` is the number of output columns (of one group). Both `pack-weights` and
-    the kernels ask here, so that weights are stored as kernels read them. With
-    `may_halve`, a panel may have an odd number of vectors of half the width, where
-    whole ones would be too empty: `panel_vectors` tells.
+    `columns` is the number of output columns (of one group), `row_sizes` are the sizes
+    of the axes of rows, where they matter: few rows get wider panels. With `may_halve`,
+    a panel may have an odd number of vectors of half the width, where whole ones would
+    be too empty: `panel_vectors` tells.
     """
     width = vector_width(target, element_type)
-    time, nv = _fastest(target, width, columns, MAX_COLUMN_VECTORS)
+    time, nv = _fastest(target, width, columns, MAX_COLUMN_VECTORS, row_sizes)
     half = width // 2
     if not may_halve or not target.has_masks:
         return nv * width

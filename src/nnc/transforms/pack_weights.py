@@ -30,6 +30,7 @@ constant matrix or filter reads it packed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -40,11 +41,12 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 
 from nnc.analysis.dispatches import is_contraction
-from nnc.dialects.nn.base import copy_location
+from nnc.dialects.nn.base import copy_location, ints
 from nnc.dialects.nn.conv import ConvOp
 from nnc.dialects.nn.linear import MatmulOp, PackOp, UnpackOp
 from nnc.dialects.nn.structure import ConstantOp, DispatchOp, WeightOp
 from nnc.dialects.nn.types import (
+    dims_of,
     element_type_of,
     rank_of,
     static_shape,
@@ -52,6 +54,7 @@ from nnc.dialects.nn.types import (
 )
 from nnc.dialects.nn.winograd import WinogradProductOp
 from nnc.lowering import tiling
+from nnc.symbolic import Dim, dim_product
 from nnc.target import Target
 from nnc.target_record import record_target
 from nnc.transforms.regions import program_blocks
@@ -80,6 +83,7 @@ def pack_operand(dispatch: DispatchOp, target: Target) -> bool:
             target,
             element_type,
             shape[-1] // groups,
+            _row_sizes(anchor),
             may_halve=not isinstance(anchor, WinogradProductOp),
         )
     else:
@@ -98,6 +102,18 @@ def pack_operand(dispatch: DispatchOp, target: Target) -> bool:
     dispatch.block.insert_op_before(unpack, anchor)
     anchor.operands[1] = unpack.result
     return True
+
+
+def _row_sizes(anchor: Packable) -> Sequence[Dim]:
+    """The axes of rows of the product, one of which is cut into tiles."""
+    if isinstance(anchor, WinogradProductOp):
+        return ()
+    sizes = dims_of(anchor.result)[:-1]
+    if isinstance(anchor, ConvOp) and any(
+        size != 1 for size in (*anchor.kernel, *ints(anchor.strides))
+    ):
+        return sizes
+    return (dim_product(sizes),)
 
 
 def _is_packable(anchor: Packable, weight: SSAValue) -> bool:

@@ -81,6 +81,17 @@ def test_panel_vectors_of_a_foreign_panel_are_single() -> None:
     assert panel_vectors(12, 1) == (12, 1)
 
 
+def test_panel_width_few_rows_get_wider_panels() -> None:
+    target = Target.named("avx2")
+    unknown = Dim.symbol("N")
+    # Tiles of 4 and 3 rows need 3 vectors to keep two units of multiply-adds busy.
+    assert panel_width(target, f32, 512, [1, 7, 7]) == 24
+    assert panel_width(target, f32, 512, [49]) == 16
+    assert panel_width(target, f32, 512, [unknown, 7]) == 16
+    assert panel_width(target, f32, 512, [0]) == 16
+    assert panel_width(Target.named("avx512"), f32, 512, [1, 7, 7]) == 32
+
+
 def test_panel_width_follows_accumulators() -> None:
     target = Target.named("avx512")
     assert panel_width(target, f64, 64) == 16
