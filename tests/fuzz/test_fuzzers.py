@@ -30,10 +30,7 @@ from forked import judge
 from guarded import Guards, Side
 from guards import guarded_runs
 from mutants import mutants
-<<<<<<< HEAD
-=======
 from random_models import check, judged, random_model
->>>>>>> 39587e4 (Fixes of what fuzzing found, and fuzzing of more ops)
 from writer import Impossible, Written
 
 from nnc.errors import InternalError, ModelError

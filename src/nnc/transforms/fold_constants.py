@@ -114,11 +114,7 @@ class _Folder:
         if any(isinstance(inner, LoopOp) for inner in op.walk()):
             # A loop may go on for as long as it likes when it runs, but not now.
             return False
-<<<<<<< HEAD
-        if is_random(op):
-=======
-        if not has_reference(op) or depends_on_sizes(op):
->>>>>>> 39587e4 (Fixes of what fuzzing found, and fuzzing of more ops)
+        if is_random(op) or not has_reference(op) or depends_on_sizes(op):
             return False
         if not self.fits(op):
             return False

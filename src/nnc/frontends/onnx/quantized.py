@@ -48,16 +48,7 @@ def _requantized(
     value = b.cast(product, F32)
     for factor in scales:
         value = b.mul(value, factor)
-<<<<<<< HEAD
     return quantized(b, b.div(value, b.cast(scale, F32)), zero, element_type_of(zero))
-=======
-    value = b.unary(ew.RoundOp, b.div(value, b.cast(scale, F32)))
-    value = b.add(value, b.cast(zero, F32))
-    target = element_type_of(zero)
-    if str(target) not in _RANGES:
-        raise UnsupportedError(f"quantized numbers of type {target}")
-    return b.cast(b.emit(ew.ClampOp(value, *_RANGES[str(target)])), target)
->>>>>>> 39587e4 (Fixes of what fuzzing found, and fuzzing of more ops)
 
 
 @converter("QLinearMatMul", since=10)

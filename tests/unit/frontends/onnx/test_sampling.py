@@ -107,7 +107,6 @@ def test_reverse_sequence_agrees(
     )
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize("mode", ["avg", "max"])
 @pytest.mark.parametrize("coordinates", ["half_pixel", "output_half_pixel"])
 @pytest.mark.parametrize("channels", [1, 5, 33])
@@ -179,7 +178,8 @@ def test_max_roi_pool(
     agrees(graph, feeds)
     (reference,) = run_graph(graph, feeds)
     np.testing.assert_array_equal(compiled(graph).run(None, feeds)[0], reference)
-=======
+
+
 def test_regions_of_negative_size_are_refused(import_text: Any):
     with pytest.raises(ModelError, match="the shape of the result holds -"):
         import_text(
@@ -200,4 +200,3 @@ def test_grid_of_free_sizes_is_taken_to_fit(agrees: Any, rng: np.random.Generato
         atol=1e-5,
         opset=20,
     )
->>>>>>> 39587e4 (Fixes of what fuzzing found, and fuzzing of more ops)
