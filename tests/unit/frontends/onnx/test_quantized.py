@@ -79,7 +79,7 @@ def test_conv_integer_is_exact(run_graph: Any, rng: np.random.Generator):
 
 
 def test_product_of_an_unknown_quantized_type_is_refused(import_text: Any):
-    with pytest.raises(UnsupportedOp, match="quantized numbers of type ui32"):
+    with pytest.raises(UnsupportedOp, match="quantization to ui32"):
         import_text(
             "(uint8[2,4] a, uint8[4,3] b, float s, uint8 z, uint32 o) => (uint32[] y)"
             " { y = QLinearMatMul(a, s, z, b, s, z, s, o) }"
