@@ -13,7 +13,8 @@ that made it: `VerifyException` tells the reason.
 - window: one `nn.pool` or depthwise `nn.conv`, with elementwise ops before and after.
 - scan: one `nn.arg_reduce` or `nn.cumulative`, likewise.
 - rows: `nn.reduce` ops over the same axes of one shape, elementwise ops between.
-- selection: one `nn.scatter` or `nn.top_k` on block arguments, and nothing else.
+- selection: one `nn.scatter`, `nn.top_k` or `nn.compact` on block arguments, and
+  nothing else.
 - pointwise: nothing above; elementwise ops and ops that move elements.
 """
 

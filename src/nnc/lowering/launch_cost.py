@@ -151,7 +151,7 @@ def _walked(op: Operation) -> Dim:
     match op:
         case selection.ScatterOp():
             return dim_product(dims_of(op.updates))
-        case selection.TopKOp():
+        case selection.TopKOp() | selection.CompactOp():
             return dim_product(dims_of(op.operand))
         case _:
             return dim_product(dims_of(op.results[0]))

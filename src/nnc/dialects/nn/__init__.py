@@ -22,6 +22,7 @@ from nnc.dialects.nn.movement import (
     SliceOp,
     TransposeOp,
 )
+from nnc.dialects.nn.program import DefineDimsOp, HostOp, RunStageOp, ValueType
 from nnc.dialects.nn.reduction import (
     ArgReduceOp,
     BatchNormOp,
@@ -30,7 +31,7 @@ from nnc.dialects.nn.reduction import (
     ReduceOp,
     SoftmaxOp,
 )
-from nnc.dialects.nn.selection import ScatterOp, TopKOp
+from nnc.dialects.nn.selection import CompactOp, ScatterOp, TopKOp
 from nnc.dialects.nn.structure import ConstantOp, DimsOp, DispatchOp, WeightOp, YieldOp
 from nnc.dialects.nn.tiles import TileAttr
 from nnc.dialects.nn.types import ShapeAttr
@@ -71,6 +72,7 @@ NN = Dialect(
         SoftmaxOp,
         ScatterOp,
         TopKOp,
+        CompactOp,
         LayerNormOp,
         BatchNormOp,
         ConstantOp,
@@ -80,6 +82,9 @@ NN = Dialect(
         IfOp,
         LoopOp,
         YieldOp,
+        DefineDimsOp,
+        HostOp,
+        RunStageOp,
     ],
-    [ShapeAttr, TileAttr],
+    [ShapeAttr, TileAttr, ValueType],
 )

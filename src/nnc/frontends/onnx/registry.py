@@ -24,6 +24,7 @@ MICROSOFT: Final = "com.microsoft"
 # The modules that register converters when they are imported.
 GROUPS: Final = (
     "attention",
+    "compaction",
     "control",
     "conv",
     "einsum",

@@ -28,6 +28,11 @@ class Environment:
     symbols: Mapping[str, int] = field(default_factory=dict[str, int])
     weights: WeightStore = field(default_factory=WeightStore)
 
+    def define(self, values: Mapping[str, int]) -> None:
+        """Give symbols their values, which the data of this run say."""
+        assert isinstance(self.symbols, dict)
+        self.symbols.update(values)
+
     def sizes(self, dims: Sequence[Dim], op: Operation) -> tuple[int, ...]:
         """
         The values of `dims`.

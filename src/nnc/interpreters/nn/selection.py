@@ -55,3 +55,11 @@ def _top_k(op: nn.TopKOp, env: Environment, x: Array) -> tuple[Array, Array]:
         keys = -keys if is_floating(keys) else ~keys
     order = np.argsort(keys, axis=1, kind="stable")[:, :count].astype(np.int64)
     return np.take_along_axis(x, order, 1), order
+
+
+@REFERENCES.implements(nn.CompactOp)
+def _compact(_op: nn.CompactOp, _: Environment, mask: Array) -> tuple[Array, Array]:
+    (found,) = np.nonzero(mask)
+    indices = np.zeros(mask.shape, np.int64)
+    indices[: len(found)] = found
+    return indices, np.array([len(found)], np.int64)

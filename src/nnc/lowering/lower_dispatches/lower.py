@@ -14,7 +14,7 @@ from xdsl.utils.exceptions import VerifyException
 from nnc.analysis.dispatches import DispatchForm, DispatchKind, analyze
 from nnc.analysis.work import Work, work_of
 from nnc.dialects.nn.base import LOCATION
-from nnc.dialects.nn.selection import ScatterOp, TopKOp
+from nnc.dialects.nn.selection import CompactOp, ScatterOp, TopKOp
 from nnc.dialects.nn.winograd import WinogradProductOp
 from nnc.dialects.rt import DispatchOp, LaunchOp
 from nnc.dialects.rt.types import buffer_type_of
@@ -31,7 +31,11 @@ from nnc.lowering.lower_dispatches.kernel_builder import (
 from nnc.lowering.lower_dispatches.pointwise import build_pointwise
 from nnc.lowering.lower_dispatches.reduction import build_rows
 from nnc.lowering.lower_dispatches.scan import ScanKernel
-from nnc.lowering.lower_dispatches.selection import TopKKernel, build_scatter
+from nnc.lowering.lower_dispatches.selection import (
+    TopKKernel,
+    build_compact,
+    build_scatter,
+)
 from nnc.lowering.lower_dispatches.window import WindowKernel
 from nnc.lowering.lower_dispatches.winograd import product_kernel, tiles_kernel
 from nnc.symbolic import Dim
@@ -118,9 +122,12 @@ def schedule_scan(
 def schedule_selection(
     dispatch: DispatchOp, form: DispatchForm, target: Target
 ) -> Scheduled:
-    """Scattered rows, and the largest elements."""
+    """Scattered rows, the largest elements, where elements are true."""
     kb, inputs, outputs = start_kernel(dispatch, target)
     op = form.anchor
+    if isinstance(op, CompactOp):
+        tasks = build_compact(kb, op, inputs, outputs)
+        return Scheduled(kb.finish(), tasks, "compact")
     if isinstance(op, TopKOp):
         tasks = TopKKernel(kb, op, inputs, outputs).build()
         return Scheduled(kb.finish(), tasks, "top_k")

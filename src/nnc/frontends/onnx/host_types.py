@@ -1,0 +1,87 @@
+"""Types of host values: from ONNX's records, from tensors, and as types of `nn`."""
+
+from __future__ import annotations
+
+from onnx import TypeProto
+from xdsl.ir import Attribute, SSAValue
+from xdsl.utils.exceptions import VerifyException
+
+from nnc.dialects.nn.dtypes import element_type_for, numpy_dtype
+from nnc.dialects.nn.program import ValueType
+from nnc.dialects.nn.types import dims_of, element_type_of, tensor_type
+from nnc.frontends.symbol_names import SymbolTable
+from nnc.runtime.host_ops.types import (
+    ELEMENT_TYPES,
+    UNKNOWN,
+    HostType,
+    map_of,
+    optional,
+    sequence,
+    tensor,
+)
+from nnc.runtime.specs import dtype_named
+from nnc.symbolic import Dim, parse_dim
+
+
+def host_type(type_: TypeProto) -> HostType:
+    """The type that a model declares; of tensors, the element type alone counts."""
+    match type_.WhichOneof("value"):
+        case "tensor_type":
+            return tensor(ELEMENT_TYPES.get(type_.tensor_type.elem_type))
+        case "sequence_type":
+            return sequence(host_type(type_.sequence_type.elem_type))
+        case "optional_type":
+            return optional(host_type(type_.optional_type.elem_type))
+        case "map_type":
+            key = ELEMENT_TYPES.get(type_.map_type.key_type, "int64")
+            element = host_type(type_.map_type.value_type)
+            return map_of(key, element.dtype or "float32")
+        case _:
+            return UNKNOWN
+
+
+def type_of_tensor(value: SSAValue, known: list[Dim] | None) -> HostType:
+    """The type of a tensor; `known` is what it always holds, where that is known."""
+    sizes = [d.as_int() for d in known] if known is not None else [None]
+    values = tuple(s for s in sizes if s is not None)
+    shape = tuple(str(d) if (n := d.as_int()) is None else n for d in dims_of(value))
+    return HostType(
+        "tensor",
+        numpy_dtype(element_type_of(value)).name,
+        shape,
+        value=values if len(values) == len(sizes) else None,
+    )
+
+
+def value_type(type_: HostType, symbols: SymbolTable, known: set[str]) -> Attribute:
+    """
+    The type in `nn` of a value: a tensor's, if dtype and rank are known.
+
+    Sizes that are unknown get new symbols; `known` are the symbols that there are.
+    """
+    if type_.kind != "tensor" or type_.dtype is None or type_.shape is None:
+        return ValueType(str(type_))
+    try:
+        element_type = element_type_for(dtype_named(type_.dtype))
+    except (VerifyException, AttributeError, TypeError):
+        return ValueType(str(type_))
+    dims: list[Dim] = []
+    for size in type_.shape:
+        dim = _dim(size, known)
+        dims.append(Dim.symbol(symbols.fresh("host_size")) if dim is None else dim)
+    return tensor_type(element_type, dims)
+
+
+def _dim(size: int | str | None, known: set[str]) -> Dim | None:
+    if isinstance(size, int):
+        return Dim.of(size)
+    if size is None:
+        return None
+    try:
+        dim = parse_dim(size)
+    except ValueError:
+        return None
+    # Expressions would have to be solved for their symbols.
+    return (
+        dim if dim.symbols == frozenset((str(dim),)) and dim.symbols <= known else None
+    )
