@@ -98,7 +98,8 @@ def _tfidf(call: Call) -> HostValue:
         raise HostOpError(f"mode '{mode[:40]}' is none of {', '.join(_MODES)}")
     pool = _pool(attributes)
     most = attributes.integer("max_skip_count")
-    rows = [_counts(row, pool, most) for row in x.reshape(-1, x.shape[-1]).tolist()]
+    listed = x.tolist() if x.ndim == 2 else [x.tolist()]
+    rows = [_counts(row, pool, most) for row in listed]
     counts = np.array(rows, np.float32).reshape(*x.shape[:-1], pool.width)
     if mode == "IDF":
         counts = np.minimum(counts, 1)

@@ -2,7 +2,7 @@
 Parses regular expressions in the syntax of RE2.
 
 It has no look-around and no references back, so every expression is one in the strict
-sense: a finite automaton decides it. What RE2 refuses is refused here.
+sense: a finite automaton decides it.
 """
 
 from __future__ import annotations

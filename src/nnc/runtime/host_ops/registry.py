@@ -31,6 +31,7 @@ GROUPS: Final = (
     "ngrams",
     "optionals",
     "padding",
+    "rearrange",
     "scatter",
     "sequences",
     "shapes",
