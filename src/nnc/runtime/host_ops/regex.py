@@ -78,6 +78,23 @@ class Pattern:
             before = character
         return self._final in self._closure(states, before, "")
 
+    def longest(self, text: str, start: int) -> int | None:
+        """Where the longest match ends that starts at a place; None without one."""
+        states: _States = frozenset((self._first,))
+        before = text[start - 1] if start else ""
+        end = None
+        for place in range(start, len(text) + 1):
+            after = text[place] if place < len(text) else ""
+            if self._final in self._closure(states, before, after):
+                end = place
+            if not after:
+                break
+            states = self._step(states, before, after)
+            if not states:
+                break
+            before = after
+        return end
+
     def _step(self, states: _States, before: str, character: str) -> _States:
         key = (states, _context(before), character)
         found = self._steps.get(key)

@@ -36,6 +36,7 @@ GROUPS: Final = (
     "sequences",
     "shapes",
     "strings",
+    "tokens",
     "unique",
 )
 
