@@ -74,6 +74,7 @@ from nnc.frontends.onnx.standard_functions import (
     has_standard_function,
     standard_function,
 )
+from nnc.frontends.onnx.string_labels import function_of_string_labels
 from nnc.frontends.symbol_names import SymbolTable
 from nnc.weights import Array
 
@@ -520,6 +521,9 @@ class _Importer:
         # Locations follow creation: an initializer belongs to its first reader.
         self.builder.set_location(name)
         attributes = _attributes_of(node, scope.bindings)
+        labelled = function_of_string_labels(node, attributes, scope.opsets)
+        if labelled is not None and self._is_at_root:
+            function = labelled
         if any(map(is_host_value, inputs)) and function is None:
             if node.op_type == "Identity" and self._is_at_root:
                 return inputs
