@@ -54,6 +54,7 @@ def _decoded(value: Any) -> object:
     if record[_TENSOR] == "str":
         array = np.empty(len(record["items"]), np.object_)
         array[:] = record["items"]
+        array.flags.writeable = False  # all runs share it
         return cast(object, array.reshape(record["shape"]))
     dtype = dtype_named(record[_TENSOR])
     data = np.frombuffer(base64.b64decode(record["data"]), dtype)

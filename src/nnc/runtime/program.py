@@ -16,7 +16,7 @@ from nnc.errors import InputError, NncError, RunError
 from nnc.runtime.artifact import Tensor
 from nnc.runtime.executor import CompiledModel
 from nnc.runtime.host_steps import Graphs, HostStep, host_step
-from nnc.runtime.host_values import bound_value, described, is_copy_needed
+from nnc.runtime.host_values import bound_value, described, owned_values
 from nnc.runtime.info import CacheInfo, Info, PhaseInfo, StepInfo
 from nnc.runtime.outputs import check_output, given_outputs
 from nnc.runtime.profile import Profile, joined
@@ -107,7 +107,7 @@ class ProgramModel(Runnable["TensorSpec | HostSpec"]):
         """Put the inputs among the values; the sizes that they show."""
         for index, (value, spec) in enumerate(zip(values, self.inputs, strict=True)):
             if isinstance(spec, HostSpec):
-                found[index] = bound_value(value, spec.name)
+                found[index] = bound_value(value, spec.kind, spec.name)
                 continue
             array = as_array(value, spec)
             check_sizes(array, spec)
@@ -129,19 +129,22 @@ class ProgramModel(Runnable["TensorSpec | HostSpec"]):
         given: Sequence[object] | None,
     ) -> list[Any]:
         """What the caller gets: no memory twice, and none of the inputs'."""
-        outputs: list[Any] = []
+        if given is None:
+            return owned_values(results, inputs)
+        outputs: list[Any] = list(results)
         for index, (value, spec) in enumerate(zip(results, self.outputs, strict=True)):
-            target = None if given is None else given[index]
-            if target is not None:
-                if isinstance(spec, HostSpec):
-                    raise InputError(f"output '{spec.name}': out= is for tensors")
-                array = check_output(target, spec, value.shape)
-                np.copyto(array, value)
-                outputs.append(array)
-            elif is_copy_needed(value, [*inputs, *outputs]):
-                outputs.append(np.array(value, order="C"))
-            else:
-                outputs.append(value)
+            if given[index] is None:
+                continue
+            if isinstance(spec, HostSpec):
+                raise InputError(f"output '{spec.name}': out= is for tensors")
+            outputs[index] = check_output(given[index], spec, value.shape)
+            np.copyto(outputs[index], value)
+        rest = [i for i, target in enumerate(given) if target is None]
+        taken = [*inputs, *(outputs[i] for i in range(len(given)) if i not in rest)]
+        for index, value in zip(
+            rest, owned_values([results[i] for i in rest], taken), strict=True
+        ):
+            outputs[index] = value
         return outputs
 
     # ---- steps

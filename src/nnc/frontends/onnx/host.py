@@ -17,10 +17,9 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto
 from xdsl.dialects.builtin import StringAttr, TensorType
 from xdsl.ir import Attribute, SSAValue
 
-from nnc.analysis.symbols import symbols_in_types
 from nnc.dialects.nn.base import LOCATION
 from nnc.dialects.nn.dtypes import numpy_dtype
-from nnc.dialects.nn.program import DefineDimsOp, HostOp, ValueType
+from nnc.dialects.nn.program import HostOp, ValueType
 from nnc.dialects.nn.types import element_type_of, static_shape
 from nnc.frontends.common import Builder, InvalidNodeError, ascii_name
 from nnc.frontends.onnx.host_types import host_type, type_of_tensor, value_type
@@ -134,13 +133,7 @@ class HostNodes:
         **properties: Any,
     ) -> list[SSAValue]:
         b = self.builder
-        known = symbols_in_types(b.root.args) | {
-            s
-            for op in b.root.ops
-            if isinstance(op, DefineDimsOp | HostOp)
-            for s in _defined(op)
-        }
-        types: list[Attribute] = [value_type(t, b.symbols, known) for t in results]
+        types: list[Attribute] = [value_type(t, b.symbols) for t in results]
         op = HostOp(arguments, op_type, version, inputs, types, **properties)
         op.attributes[LOCATION] = StringAttr(ascii_name(name))
         b.block.add_op(op)
@@ -150,8 +143,11 @@ class HostNodes:
     # ---- single ops
 
     def has_op(self, node: HostNode) -> bool:
-        """Whether the host runs this op."""
-        return find_host_op(node.domain, node.proto.op_type, node.version) is not None
+        """Whether the host runs this op on values of these types."""
+        op = find_host_op(node.domain, node.proto.op_type, node.version)
+        return op is not None and op.accepts(
+            [self.type_of(v) for v in node.inputs], self._plain_attributes(node)
+        )
 
     def host_op(self, node: HostNode) -> list[SSAValue]:
         """
@@ -395,12 +391,6 @@ def _positions(inputs: Sequence[SSAValue | None]) -> list[int]:
         count = sum(p >= 0 for p in positions)
         positions.append(-1 if value is None else count)
     return positions
-
-
-def _defined(op: DefineDimsOp | HostOp) -> set[str]:
-    if isinstance(op, DefineDimsOp):
-        return set(op.names)
-    return symbols_in_types(op.res)
 
 
 def _declared_results(node: HostNode) -> list[HostType]:

@@ -14,6 +14,7 @@ from nnc.runtime.host_ops.types import (
     ELEMENT_TYPES,
     UNKNOWN,
     HostType,
+    Size,
     map_of,
     optional,
     sequence,
@@ -40,6 +41,20 @@ def host_type(type_: TypeProto) -> HostType:
             return UNKNOWN
 
 
+def declared_type(type_: TypeProto, symbols: SymbolTable) -> HostType:
+    """The type of an input of a model, with the sizes and names of its own axes."""
+    found = host_type(type_)
+    if found.kind != "tensor" or not type_.tensor_type.HasField("shape"):
+        return found
+    sizes: list[Size] = []
+    for dim in type_.tensor_type.shape.dim:
+        # Some writers say '?' or -1 for a size that is free.
+        is_name = any(c.isalpha() for c in dim.dim_param)
+        size = symbols.named(dim.dim_param) if is_name else dim.dim_value
+        sizes.append(size if is_name or dim.dim_value > 0 else None)
+    return tensor(found.dtype, sizes)
+
+
 def type_of_tensor(value: SSAValue, known: list[Dim] | None) -> HostType:
     """The type of a tensor; `known` is what it always holds, where that is known."""
     sizes = [d.as_int() for d in known] if known is not None else [None]
@@ -53,11 +68,12 @@ def type_of_tensor(value: SSAValue, known: list[Dim] | None) -> HostType:
     )
 
 
-def value_type(type_: HostType, symbols: SymbolTable, known: set[str]) -> Attribute:
+def value_type(type_: HostType, symbols: SymbolTable) -> Attribute:
     """
     The type in `nn` of a value: a tensor's, if dtype and rank are known.
 
-    Sizes that are unknown get new symbols; `known` are the symbols that there are.
+    Sizes that are unknown get new symbols. Names that inputs of strings have for their
+    sizes become symbols where a tensor has these sizes.
     """
     if type_.kind != "tensor" or type_.dtype is None or type_.shape is None:
         return ValueType(str(type_))
@@ -67,12 +83,12 @@ def value_type(type_: HostType, symbols: SymbolTable, known: set[str]) -> Attrib
         return ValueType(str(type_))
     dims: list[Dim] = []
     for size in type_.shape:
-        dim = _dim(size, known)
+        dim = _dim(size)
         dims.append(Dim.symbol(symbols.fresh("host_size")) if dim is None else dim)
     return tensor_type(element_type, dims)
 
 
-def _dim(size: int | str | None, known: set[str]) -> Dim | None:
+def _dim(size: Size) -> Dim | None:
     if isinstance(size, int):
         return Dim.of(size)
     if size is None:
@@ -82,6 +98,4 @@ def _dim(size: int | str | None, known: set[str]) -> Dim | None:
     except ValueError:
         return None
     # Expressions would have to be solved for their symbols.
-    return (
-        dim if dim.symbols == frozenset((str(dim),)) and dim.symbols <= known else None
-    )
+    return dim if dim.symbols == frozenset((str(dim),)) else None

@@ -48,7 +48,7 @@ from nnc.frontends.onnx.graphs import (
     subgraphs,
 )
 from nnc.frontends.onnx.host import HostNode, HostNodes, is_control, is_host_value
-from nnc.frontends.onnx.host_types import host_type
+from nnc.frontends.onnx.host_types import declared_type
 from nnc.frontends.onnx.input_values import (
     InputValues,
     check_input_names,
@@ -211,7 +211,7 @@ class _Importer:
                 argument.name_hint = info.name if info.name.isascii() else None
             scope.values[info.name] = argument
             if isinstance(type_, ValueType):
-                self.host.types[argument] = host_type(info.type)
+                self.host.types[argument] = declared_type(info.type, self.symbols)
         results = [o.name for o in graph.output]
         try:
             outputs = self._convert_body(graph.node, results, scope, graph.name)

@@ -13,7 +13,7 @@ from nnc.dialects.nn.types import NnTensorType, bit_width, tensor_type
 from nnc.errors import CompileError, LoadError, ModelError
 from nnc.frontends.common import UnsupportedError
 from nnc.frontends.loader.limits import Limits
-from nnc.frontends.onnx.host_types import host_type
+from nnc.frontends.onnx.host_types import declared_type, host_type
 from nnc.frontends.onnx.tensors import dtype_of
 from nnc.frontends.symbol_names import SymbolTable
 from nnc.symbolic import Dim
@@ -91,7 +91,7 @@ def _input_type(
         return ValueType(str(host_type(info.type)))
     declared = info.type.tensor_type
     if declared.elem_type == TensorProto.STRING:
-        return ValueType(str(host_type(info.type)))
+        return ValueType(str(declared_type(info.type, symbols)))
     element_type = element_type_for(dtype_of(declared.elem_type, what))
     if given is None and not declared.HasField("shape"):
         raise ModelError(

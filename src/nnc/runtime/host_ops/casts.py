@@ -178,7 +178,11 @@ def _cast_types(call: TypeCall) -> HostType:
     return tensor(_target_of(call), call.shape(0))
 
 
-@host_op("Cast", types=_cast_types)
+def _is_about_strings(call: TypeCall) -> bool:
+    return STRING in (call.dtype(0), _cast_types(call).dtype)
+
+
+@host_op("Cast", types=_cast_types, condition=_is_about_strings)
 def _cast(call: Call) -> HostValue:
     return cast(call.tensor(0), numpy_dtype(_target_of(call)))
 
@@ -187,6 +191,10 @@ def _cast_like_types(call: TypeCall) -> HostType:
     return tensor(call.dtype(1), call.shape(0))
 
 
-@host_op("CastLike", since=15, types=_cast_like_types)
+def _is_like_strings(call: TypeCall) -> bool:
+    return STRING in (call.dtype(0), call.dtype(1))
+
+
+@host_op("CastLike", since=15, types=_cast_like_types, condition=_is_like_strings)
 def _cast_like(call: Call) -> HostValue:
     return cast(call.tensor(0), call.tensor(1).dtype)

@@ -19,6 +19,7 @@ Result: TypeAlias = "HostValue | tuple[HostValue, ...]"
 
 Implementation: TypeAlias = "Callable[[Call], Result]"
 TypeRule: TypeAlias = "Callable[[TypeCall], HostType | tuple[HostType, ...]]"
+Condition: TypeAlias = "Callable[[TypeCall], bool]"
 
 # The modules that register ops when they are imported.
 GROUPS: Final = (
@@ -53,6 +54,19 @@ class HostOp:
     since: int
     implementation: Implementation
     types: TypeRule
+    condition: Condition | None = None
+
+    def accepts(
+        self, inputs: Sequence[HostType | None], attributes: Mapping[str, object]
+    ) -> bool:
+        """
+        Whether the host runs the op for inputs of these types.
+
+        What it does for strings only, native code does for numbers.
+        """
+        if self.condition is None:
+            return True
+        return self.condition(TypeCall(self.op_type, inputs, Attributes(attributes), 1))
 
     def run(
         self,
@@ -98,19 +112,25 @@ _OPS: dict[tuple[str, str], list[HostOp]] = {}
 
 
 def host_op(
-    op_type: str, *, types: TypeRule, since: int = 1, domain: str = ""
+    op_type: str,
+    *,
+    types: TypeRule,
+    since: int = 1,
+    domain: str = "",
+    condition: Condition | None = None,
 ) -> Callable[[Implementation], Implementation]:
     """
     Register the decorated function for an op from opset version `since` on.
 
     It holds up to the next registered version of the same op. `types` tells what is
-    known of its outputs from the types of its inputs.
+    known of its outputs from the types of its inputs, `condition` whether it runs for
+    them at all.
     """
 
     def register(implementation: Implementation) -> Implementation:
         ops = _OPS.setdefault((domain, op_type), [])
         assert since not in [op.since for op in ops], f"{op_type} {since} twice"
-        ops.append(HostOp(domain, op_type, since, implementation, types))
+        ops.append(HostOp(domain, op_type, since, implementation, types, condition))
         ops.sort(key=lambda op: op.since)
         return implementation
 

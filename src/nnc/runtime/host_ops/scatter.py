@@ -32,8 +32,12 @@ def _check_same_dtype(x: Array, updates: Array) -> None:
         raise HostOpError(f"{described(updates)} cannot update {described(x)}")
 
 
+def _has_no_reduction(call: TypeCall) -> bool:
+    return call.attributes.text("reduction", "none") == "none"
+
+
 @host_op("Scatter", since=9, types=_same_types)
-@host_op("ScatterElements", since=11, types=_same_types)
+@host_op("ScatterElements", since=11, types=_same_types, condition=_has_no_reduction)
 def _scatter_elements(call: Call) -> HostValue:
     _check_no_reduction(call)
     x, updates = call.tensor(0), call.tensor(2)
@@ -48,7 +52,7 @@ def _scatter_elements(call: Call) -> HostValue:
     return result
 
 
-@host_op("ScatterND", since=11, types=_same_types)
+@host_op("ScatterND", since=11, types=_same_types, condition=_has_no_reduction)
 def _scatter_nd(call: Call) -> HostValue:
     _check_no_reduction(call)
     x, indices, updates = call.tensor(0), call.tensor(1), call.tensor(2)
