@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from nnc.module import Module
     from nnc.runtime.executor import CompiledModel
     from nnc.runtime.profile import Profile
-    from nnc.runtime.specs import TensorSpec
+    from nnc.runtime.program import ProgramModel
+    from nnc.runtime.specs import HostSpec, TensorSpec
     from nnc.specializing import SpecializingModel
     from nnc.target import Target
 
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CompiledModel",
+    "HostSpec",
     "Module",
     "Profile",
+    "ProgramModel",
     "SpecializingModel",
     "Target",
     "TensorSpec",
@@ -40,8 +43,10 @@ __all__ = [
 
 _PLACES: Final = {
     "CompiledModel": "nnc.runtime.executor",
+    "HostSpec": "nnc.runtime.specs",
     "Module": "nnc.module",
     "Profile": "nnc.runtime.profile",
+    "ProgramModel": "nnc.runtime.program",
     "SpecializingModel": "nnc.specializing",
     "Target": "nnc.target",
     "TensorSpec": "nnc.runtime.specs",

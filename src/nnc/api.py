@@ -26,12 +26,13 @@ from nnc.options import (
     threads_for,
 )
 from nnc.runtime.executor import CompiledModel
-from nnc.runtime.saved import read_model, write_model
+from nnc.runtime.saved_program import read_saved, write_saved
 from nnc.target import Target
 
 # The compiler is imported where it is needed: what is saved or cached loads without.
 if TYPE_CHECKING:
     from nnc.module import Module
+    from nnc.runtime.program import ProgramModel
 
 
 def compile(
@@ -49,7 +50,7 @@ def compile(
     winograd: str = "auto",
     pipeline: str | None = None,
     on_pass: OnPass | None = None,
-) -> CompiledModel:
+) -> CompiledModel | ProgramModel:
     """
     A network compiled for this machine, ready to be called.
 
@@ -105,9 +106,21 @@ def compile(
         winograd=winograd,
         pipeline=pipeline,
     )
+    return compile_with(model, options, on_pass)
+
+
+def compile_with(
+    model: object, options: CompileOptions, on_pass: OnPass | None = None
+) -> CompiledModel | ProgramModel:
+    """
+    What `compile` does, for options in one record.
+
+    Raises:
+        NncError: what `compile` raises.
+    """
     options.check()
     check_on_pass(on_pass)
-    resolved = resolve_target(target)
+    resolved = resolve_target(options.target)
     check_runs_here(resolved)
     request = Request.of(model, options, resolved)
     cached = request.load(on_pass)
@@ -153,7 +166,7 @@ def convert(
 
 def load(
     path: str | os.PathLike[str], *, num_threads: int | None = None
-) -> CompiledModel:
+) -> CompiledModel | ProgramModel:
     """
     The compiled model that `CompiledModel.save` wrote to a file.
 
@@ -175,7 +188,7 @@ def load(
     started = time.perf_counter()
     threads = threads_for(num_threads)
     try:
-        saved = read_model(Path(path))
+        saved = read_saved(Path(path))
     except OSError as error:
         reason = error.strerror or str(error)
         raise LoadError(f"cannot open '{path}': {reason}") from error
@@ -203,7 +216,7 @@ def compile_to_file(
         from nnc.build import Build
 
         saved = Build.of(options, resolve_target(target), on_pass).make(model)
-    write_model(Path(path), saved, durable=True)
+    write_saved(Path(path), saved, durable=True)
 
 
 def emit(

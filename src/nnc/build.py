@@ -18,7 +18,7 @@ from nnc.backend.jit import emit_assembly, emit_object
 from nnc.backend.pool.code import pool_object
 from nnc.dialects.nn.structure import DispatchOp
 from nnc.errors import CompileError, InternalError, NncError, OutOfMemory
-from nnc.loading import link
+from nnc.loading import link, link_model
 from nnc.lowering.convert_rt_to_llvm import PLAN
 from nnc.module import Module, make_pass, new_context, run_pass, verify
 from nnc.options import (
@@ -34,14 +34,18 @@ from nnc.runtime.artifact import Plan
 from nnc.runtime.executor import CompiledModel, kernel_infos
 from nnc.runtime.info import Info, PhaseInfo
 from nnc.runtime.saved import MachineCode, SavedModel
+from nnc.runtime.saved_program import SavedProgram
 from nnc.target import Target
 from nnc.target_record import TARGET, check_target
 from nnc.transforms.pack_weights import PackWeightsPass
 from nnc.transforms.set_tiles import SetTilesPass, tiled_dispatches
+from nnc.transforms.split_stages import has_steps, is_split
 from nnc.tuning import tune
 
 if TYPE_CHECKING:
     from xdsl.utils.arg_spec import ArgSpec
+
+    from nnc.runtime.program import ProgramModel
 
 _AFTER_PASSES: Final = 2
 """Phases after the passes: code generation and loading."""
@@ -51,6 +55,8 @@ def import_module(
     model: object,
     input_shapes: InputShapes | None,
     input_values: InputValues | None = None,
+    *,
+    defer: bool = True,
 ) -> Module:
     """
     The network of a model as an `nn` module; a module is returned as it is.
@@ -79,6 +85,7 @@ def import_module(
         cast(Any, model),
         input_shapes=input_shapes,
         input_values=input_values,
+        defer=defer,
         ctx=context,
     )
     return Module(ir, context)
@@ -185,32 +192,73 @@ class Build:
         self.phases.append(PhaseInfo(stage, name, time.perf_counter() - started))
 
     def lower(self, model: object) -> Module:
-        """The module of the model after the pipeline. A given module stays as it is."""
-        steps = self._steps()
+        """
+        The module of the model after the pipeline. A given module stays as it is.
+
+        Raises:
+            CompileError: it is a program of several stages.
+        """
+        steps = self.steps()
         self.total = len(steps) + 1 + _AFTER_PASSES
+        module = self._imported(model)
+        if self._is_program(module):
+            raise CompileError(
+                "the model is a program of several stages, which is no single module; "
+                "nnc-opt -p split-stages shows them"
+            )
+        return self.lowered(module, steps)
+
+    def _imported(self, model: object) -> Module:
+        """The module of the model, for this compilation alone."""
+        options = self.options
         with self.phase("import", "import"):
             module = import_module(
-                model, self.options.input_shapes, self.options.input_values
+                model, options.input_shapes, options.input_values, defer=options.defer
             )
             if module is model:
-                if self.options.pipeline is None:
+                if options.pipeline is None:
                     _check_not_lowered(module.ir)
                 module = Module(module.ir.clone(), module.context.clone())
             self.external_files = module.context.external_files
             verify(module, "import")
+        return module
+
+    def _is_program(self, module: Module) -> bool:
+        """Whether it is to be split, or was split already."""
+        return self.options.pipeline is None and (
+            has_steps(module.ir) or is_split(module.ir)
+        )
+
+    def lowered(
+        self, module: Module, steps: Sequence[tuple[str, ArgSpec]], prefix: str = ""
+    ) -> Module:
+        """A module after the passes of a pipeline; `prefix` starts their phases."""
         for position, (stage, spec) in enumerate(steps):
             if self.options.tune and spec.name == PackWeightsPass.name:
-                with self.phase(stage, "tuning"):
+                with self.phase(stage, f"{prefix}tuning"):
                     self._tune(module, [s for _, s in steps[position:]])
-            with self.phase(stage, spec.name):
+            with self.phase(stage, f"{prefix}{spec.name}"):
                 run_pass(module, make_pass(spec))
         check_target(module.ir, self.target)
         return module
 
-    def make(self, model: object) -> SavedModel:
+    def make(self, model: object) -> SavedModel | SavedProgram:
         """Everything of the compiled model; nothing is loaded."""
-        module = self.lower(model)
-        with self.phase("llvm", "code generation"):
+        steps = self.steps()
+        self.total = len(steps) + 1 + _AFTER_PASSES
+        module = self._imported(model)
+        if self._is_program(module):
+            from nnc.build_program import make_saved_program
+
+            return make_saved_program(self, module)
+        return self.make_stage(module, steps)
+
+    def make_stage(
+        self, module: Module, steps: Sequence[tuple[str, ArgSpec]], prefix: str = ""
+    ) -> SavedModel:
+        """Everything of a module that is one piece of native code."""
+        module = self.lowered(module, steps, prefix)
+        with self.phase("llvm", f"{prefix}code generation"):
             return self._generate(module)
 
     def _tune(self, module: Module, rest: Sequence[ArgSpec]) -> None:
@@ -222,7 +270,7 @@ class Build:
             for spec in rest:
                 run_pass(candidate, make_pass(spec))
             saved = self._generate(candidate)
-            return link(saved, threads_for(self.options.num_threads))
+            return link_model(saved, threads_for(self.options.num_threads))
 
         count = sum(1 for _ in tiled_dispatches(module.ir))
         if count:
@@ -253,7 +301,7 @@ class Build:
         module.weights.retain(())
         return SavedModel(plan, arrays, code, info)
 
-    def link(self, saved: SavedModel) -> CompiledModel:
+    def link(self, saved: SavedModel | SavedProgram) -> CompiledModel | ProgramModel:
         """The model that was made, loaded into this process."""
         with self.phase("llvm", "loading"):
             compiled = link(saved, threads_for(self.options.num_threads))
@@ -273,7 +321,8 @@ class Build:
                 return emit_assembly(text, self.target).encode()
             return emit_object(text, self.target)
 
-    def _steps(self) -> list[tuple[str, ArgSpec]]:
+    def steps(self) -> list[tuple[str, ArgSpec]]:
+        """The passes of the pipeline, and the stage that each belongs to."""
         text = self.options.pipeline
         options = pipelines.PipelineOptions(
             target=self.target_name, winograd=self.options.winograd

@@ -4,16 +4,40 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from nnc.backend.host import check_code_runs_here
 from nnc.backend.jit import LoadedCode
 from nnc.runtime.executor import CompiledModel
 from nnc.runtime.info import PhaseInfo
 from nnc.runtime.saved import SavedModel
+from nnc.runtime.saved_program import SavedProgram
+
+if TYPE_CHECKING:
+    from nnc.runtime.program import ProgramModel
 
 
-def link(saved: SavedModel, num_threads: int) -> CompiledModel:
+def link(
+    saved: SavedModel | SavedProgram, num_threads: int
+) -> CompiledModel | ProgramModel:
     """The model, its code linked into this process, which can run it."""
+    if isinstance(saved, SavedModel):
+        return link_model(saved, num_threads)
+    from nnc.late_graphs import LateGraphs
+    from nnc.runtime.program import ProgramModel
+
+    return ProgramModel(
+        saved.plan,
+        [link_model(stage, num_threads) for stage in saved.stages],
+        LateGraphs(saved.graphs, saved.options, num_threads),
+        saved.info,
+        saved,
+        num_threads,
+    )
+
+
+def link_model(saved: SavedModel, num_threads: int) -> CompiledModel:
+    """A model that is one piece of native code."""
     code = saved.code
     loaded = LoadedCode(code.data, code.pool)
     return CompiledModel(
@@ -21,7 +45,9 @@ def link(saved: SavedModel, num_threads: int) -> CompiledModel:
     )
 
 
-def bind(saved: SavedModel, started: float, num_threads: int) -> CompiledModel:
+def bind(
+    saved: SavedModel | SavedProgram, started: float, num_threads: int
+) -> CompiledModel | ProgramModel:
     """
     The model of a file, ready to run.
 
@@ -30,7 +56,8 @@ def bind(saved: SavedModel, started: float, num_threads: int) -> CompiledModel:
     Raises:
         TargetError: this CPU cannot run the code; names what is missing.
     """
-    check_code_runs_here(saved.code.target, saved.code.cpu_features)
+    for stage in saved.stages if isinstance(saved, SavedProgram) else (saved,):
+        check_code_runs_here(stage.code.target, stage.code.cpu_features)
     info = replace(saved.info, code_generations=0)
     model = link(replace(saved, info=info), num_threads)
     model.set_phases([PhaseInfo("load", "loading", time.perf_counter() - started)])

@@ -43,6 +43,11 @@ class CompileOptions:
     tune: bool = False
     winograd: str = "auto"
     pipeline: str | None = None
+    defer: bool = True
+    """
+    Whether nodes that need to know values of inputs are compiled when the model runs;
+    else they are an error that names these inputs.
+    """
 
     def check(self) -> None:
         """

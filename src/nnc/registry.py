@@ -49,6 +49,7 @@ PASSES: Final[Mapping[str, str]] = {
         "nnc.transforms.simplify_control_flow:SimplifyControlFlowPass"
     ),
     "split-reductions": "nnc.transforms.split_reductions:SplitReductionsPass",
+    "split-stages": "nnc.transforms.split_stages:SplitStagesPass",
     "verify-dispatched": "nnc.transforms.verify_dispatched:VerifyDispatchedPass",
     "widen-floats": "nnc.transforms.widen_floats:WidenFloatsPass",
 }

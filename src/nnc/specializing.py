@@ -10,9 +10,11 @@ from typing import Any, Final, Self, TypeAlias
 
 import numpy as np
 
-from nnc.api import compile
+from nnc.api import compile_with
 from nnc.errors import InputError, InputValuesNeeded
+from nnc.options import CompileOptions
 from nnc.runtime.executor import CompiledModel
+from nnc.runtime.program import ProgramModel
 from nnc.runtime.specs import Array
 
 _Key: TypeAlias = tuple[tuple[str, str, tuple[int, ...], bytes], ...]
@@ -47,9 +49,10 @@ class SpecializingModel:
         """
         self._model = model
         self._options = options
+        self._on_pass = options.pop("on_pass", None)
         self._fixed: Mapping[str, object] = options.pop("input_values", None) or {}
         self._deciding = [*deciding]
-        self._compiled: OrderedDict[_Key, CompiledModel] = OrderedDict()
+        self._compiled: OrderedDict[_Key, CompiledModel | ProgramModel] = OrderedDict()
         self._lock = threading.Lock()
 
     @property
@@ -58,7 +61,7 @@ class SpecializingModel:
         return tuple(self._deciding)
 
     @property
-    def compilations(self) -> tuple[CompiledModel, ...]:
+    def compilations(self) -> tuple[CompiledModel | ProgramModel, ...]:
         """What is kept of the compiled models, the one used last at the end."""
         return tuple(self._compiled.values())
 
@@ -75,7 +78,7 @@ class SpecializingModel:
         rest = {n: v for n, v in feeds.items() if n not in self._deciding}
         return compiled.run(names, rest)
 
-    def compiled_for(self, feeds: Mapping[str, object]) -> CompiledModel:
+    def compiled_for(self, feeds: Mapping[str, object]) -> CompiledModel | ProgramModel:
         """
         The compiled model for the values that `feeds` has of the deciding inputs.
 
@@ -91,12 +94,13 @@ class SpecializingModel:
                     self._compiled.move_to_end(key)
                     return found
                 values = {n: np.array(feeds[n]) for n in self._deciding}
+                options = CompileOptions(
+                    input_values={**self._fixed, **values} or None,
+                    defer=False,
+                    **self._options,
+                )
                 try:
-                    made = compile(
-                        self._model,
-                        input_values={**self._fixed, **values} or None,
-                        **self._options,
-                    )
+                    made = compile_with(self._model, options, self._on_pass)
                 except InputValuesNeeded as error:
                     self._deciding.extend(error.inputs)
                     continue

@@ -7,7 +7,7 @@ import os
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
@@ -19,16 +19,18 @@ from nnc.options import CompileOptions, OnPass, threads_for
 from nnc.runtime.container import Container, write_container
 from nnc.runtime.info import CacheInfo
 from nnc.runtime.records import decode, encode
-from nnc.runtime.saved import (
-    SavedModel,
-    read_model,
-    write_model,
-    written_weights,
+from nnc.runtime.saved import SavedModel
+from nnc.runtime.saved_program import (
+    SavedProgram,
+    read_saved,
+    with_written_weights,
+    write_saved,
 )
 from nnc.target import Target
 
 if TYPE_CHECKING:
     from nnc.runtime.executor import CompiledModel
+    from nnc.runtime.program import ProgramModel
 
 LOADING: Final = "loading from the cache"
 MODEL: Final = "model"
@@ -86,14 +88,14 @@ class Request:
 
     # ---- looking
 
-    def load(self, on_pass: OnPass | None) -> CompiledModel | None:
+    def load(self, on_pass: OnPass | None) -> CompiledModel | ProgramModel | None:
         """The model of the entry, if there is one and it is whole."""
         if self.folder is None:
             return None
         started = time.perf_counter()
         try:
             path = self._place(self.folder)
-            saved = read_model(
+            saved = read_saved(
                 path, facts={_KEY: path.stem}, check=self.folder.check_owner
             )
             if on_pass is not None:
@@ -134,8 +136,8 @@ class Request:
     # ---- storing
 
     def store(
-        self, saved: SavedModel, locations: Sequence[str]
-    ) -> tuple[SavedModel, CacheInfo]:
+        self, saved: SavedModel | SavedProgram, locations: Sequence[str]
+    ) -> tuple[SavedModel | SavedProgram, CacheInfo]:
         """
         Leave an entry for a model that was compiled.
 
@@ -147,18 +149,22 @@ class Request:
             return saved, CacheInfo("off", self.note)
         try:
             path = self._write(self.folder, saved, locations)
-            weights = written_weights(path, saved.plan)
+            mapped = with_written_weights(path, saved)
         except (NncError, OSError) as error:
             note = f"{self.folder.path}: {error}"
             _warn(f"the compiled model is not kept in the cache: {note}")
             return saved, CacheInfo("not stored", note)
         kept = CacheInfo("stored", self.note, str(path))
-        return replace(saved, weights=weights), kept
+        return mapped, kept
 
     def _write(
-        self, folder: CacheFolder, saved: SavedModel, locations: Sequence[str]
+        self,
+        folder: CacheFolder,
+        saved: SavedModel | SavedProgram,
+        locations: Sequence[str],
     ) -> Path:
-        nbytes = sum(weight.nbytes for weight in saved.weights.values())
+        stages = saved.stages if isinstance(saved, SavedProgram) else (saved,)
+        nbytes = sum(w.nbytes for stage in stages for w in stage.weights.values())
         if nbytes > folder.max_bytes:
             raise CacheError(f"it has {nbytes} bytes, the limit is {folder.max_bytes}")
         self._check_unchanged()
@@ -179,7 +185,7 @@ class Request:
             )
             path = folder.place(keys.text_hash(self.key + content))
         facts = {_KEY: path.stem, MODEL: self.name, TARGET: saved.info.target}
-        write_model(path, saved, facts=facts, mode=_MODE)
+        write_saved(path, saved, facts=facts, mode=_MODE)
         folder.make_room(path)
         return path
 

@@ -8,12 +8,13 @@ source node, and answers what shape arithmetic is known to hold.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Final, TypeAlias, cast
 
 import numpy as np
-from xdsl.dialects.builtin import DYNAMIC_INDEX, StringAttr
+from xdsl.dialects.builtin import DYNAMIC_INDEX, StringAttr, TensorType
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 from xdsl.utils.exceptions import VerifyException
 
@@ -27,10 +28,12 @@ from nnc.dialects.nn.control import IfOp, LoopOp
 from nnc.dialects.nn.dtypes import numpy_dtype
 from nnc.dialects.nn.reduction import ReduceKind
 from nnc.dialects.nn.types import (
+    I64,
     bit_width,
     dims_of,
     element_type_of,
     is_float,
+    is_integer,
     rank_of,
     static_shape,
     tensor_type,
@@ -45,7 +48,8 @@ from nnc.frontends.shape_rules import (
     single_element,
     slice_range,
 )
-from nnc.symbolic import Dim, DimLike
+from nnc.frontends.symbol_names import SymbolTable
+from nnc.symbolic import Dim, DimLike, dim_max
 from nnc.weights import Array, WeightStore
 
 Operand: TypeAlias = SSAValue | float
@@ -68,9 +72,16 @@ class DependsOnDataError(UnsupportedError):
         self.values = values
 
 
+class NeedsHostError(UnsupportedError):
+    """A node works on values that native code does not know."""
+
+
 class InvalidNodeError(NncError):
     """A node breaks the rules of its op; the importer adds which node it is."""
 
+
+MAX_SIZES = 64
+"""Vectors of more elements are data, not sizes."""
 
 # What turns known dims into the shape and type that a reader wants.
 _MOST_WRITTEN_OUT: Final = 64
@@ -82,9 +93,20 @@ class Builder:
     """Appends ops to a block in the name of one source node after another."""
 
     def __init__(
-        self, block: Block, weights: WeightStore, limits: Limits = DEFAULT_LIMITS
+        self,
+        block: Block,
+        weights: WeightStore,
+        limits: Limits = DEFAULT_LIMITS,
+        symbols: SymbolTable | None = None,
     ) -> None:
         self.block = block
+        self.root = block
+        """Where all stages of the model begin and end: the block of its function."""
+        self.symbols = symbols or SymbolTable()
+        """The names of free dims that are taken."""
+        self.values_read: list[SSAValue] = []
+        """The data that became sizes since somebody cleared this list."""
+        self._sizes: dict[SSAValue, Dim] = {}
         self.weights = weights
         self.limits = limits
         self.known_values = KnownValues(weights)
@@ -191,6 +213,118 @@ class Builder:
         """What a scalar or vector always holds as exact quotients, or None."""
         return self.known_values.ratios(value)
 
+    def is_at_root(self, value: SSAValue) -> bool:
+        """Whether a value is computed outside of all regions."""
+        owner = value.owner
+        return (owner if isinstance(owner, Block) else owner.parent) is self.root
+
+    def elements(self, value: SSAValue) -> list[Dim | SSAValue] | None:
+        """
+        What a vector of integers holds: what is known, else i64 scalars.
+
+        None if it is no scalar or vector of constant length, or a long one.
+        """
+        known = self.known(value)
+        if known is not None:
+            return list(known)
+        shape = static_shape(value)
+        if shape is None or len(shape) > 1 or not is_integer(element_type_of(value)):
+            return None
+        if math.prod(shape) > MAX_SIZES:
+            return None
+        parts = self._parts(value)
+        if parts is not None:
+            found = [self.elements(part) for part in parts]
+            return [e for part in found if part is not None for e in part]
+        with self.at_root(value):
+            wide = self.cast(value, I64)
+            if not shape:
+                return [wide]
+            return [self.take(wide, 0, i) for i in range(shape[0])]
+
+    def _parts(self, value: SSAValue) -> Sequence[SSAValue] | None:
+        """The vectors that a vector is put together from, if it is."""
+        op = value.owner
+        if isinstance(op, nn.ConcatOp):
+            return op.operands
+        if isinstance(op, nn.ReshapeOp | nn.DimCastOp) and rank_of(op.operand) <= 1:
+            return op.operands
+        if isinstance(op, ew.CastOp) and is_integer(element_type_of(op.operands[0])):
+            return op.operands if element_type_of(value) == I64 else None
+        return None
+
+    @contextmanager
+    def at_root(self, *values: SSAValue) -> Generator[None]:
+        """Append outside of all regions for a while, if `values` are there as well."""
+        if all(map(self.is_at_root, values)):
+            with self.nested(self.root):
+                yield
+        else:
+            yield
+
+    def sizes(self, value: SSAValue, what: str) -> list[Dim]:
+        """
+        What a vector of sizes holds: dims that are known, else symbols of their own.
+
+        The model then runs in stages: the run reads the symbols when the one that
+        computes them is done, and is refused if one is negative.
+
+        Raises:
+            DependsOnDataError: sizes can be read only outside of loops and branches,
+                and only from vectors of constant length.
+        """
+        elements = self.elements(value)
+        if elements is None:
+            raise DependsOnDataError(f"{what} must not depend on data", value)
+        return [self.size(e, what) if isinstance(e, SSAValue) else e for e in elements]
+
+    def size(self, scalar: SSAValue, what: str) -> Dim:
+        """
+        A symbol for an i64 scalar; see `sizes`.
+
+        Raises:
+            DependsOnDataError: it is computed in a loop or a branch.
+        """
+        known = self.known(scalar)
+        if known is not None:
+            return known[0]
+        if scalar not in self._sizes:
+            if not self.is_at_root(scalar):
+                raise DependsOnDataError(f"{what} must not depend on data", scalar)
+            place = "" if self._location is None else self._location.data
+            dim = Dim.symbol(self.symbols.fresh(f"{place[-40:]}_size"))
+            with self.nested(self.root):
+                op = nn.DefineDimsOp(self.reshape(scalar, [1]), [dim], what)
+                op.verify_()
+                if self._location is not None:
+                    op.attributes[LOCATION] = self._location
+                self.block.add_op(op)
+            self._sizes[scalar] = dim
+        self.values_read.append(scalar)
+        return self._sizes[scalar]
+
+    def truncate(self, value: SSAValue, axis: int, count: SSAValue) -> SSAValue:
+        """
+        The first `count` elements along `axis`; `count` is one i64, scalar or vector.
+
+        How many there are, the run reads from `count` when it is computed, and is
+        refused if there are more than `value` has, or a negative number.
+
+        Raises:
+            DependsOnDataError: it is computed in a loop or a branch.
+        """
+        with self.at_root(count):
+            scalar = self.reshape(count, [])
+        size = self.size(scalar, "the number of elements")
+        dims = list(dims_of(value))
+        value = self.with_dim(value, axis, dim_max(dims[axis], size))
+        dims[axis] = size
+        return self.emit(nn.SliceOp(value, [0] * len(dims), dims))
+
+    def dim_scalar(self, dim: DimLike) -> SSAValue:
+        """A dim as an i64 scalar."""
+        return self.reshape(self.dims([dim]), ())
+
     def constant_value(self, value: SSAValue) -> Array | None:
         """The array of a constant, or None; do not write to it."""
         return constant_value(value, self.weights)
@@ -240,7 +374,7 @@ class Builder:
         )
 
     def _is_known_integer(self, value: SSAValue) -> bool:
-        if is_float(element_type_of(value)):
+        if not isinstance(value.type, TensorType) or is_float(element_type_of(value)):
             return False
         return self.known_values.elements(value) is not None
 
@@ -396,6 +530,17 @@ class Builder:
         ranges[axis] = single_element(dims[axis], index)
         part = self._slice(value, ranges, [1] * len(dims))
         return self.reshape(part, [*dims[:axis], *dims[axis + 1 :]])
+
+    def slice_range(
+        self, value: SSAValue, axis: int, picked: SliceRange, step: int
+    ) -> SSAValue:
+        """What is picked of one axis."""
+        dims = dims_of(value)
+        ranges = [SliceRange(Dim.of(0), d, d) for d in dims]
+        ranges[axis] = picked
+        strides = [1] * len(dims)
+        strides[axis] = step
+        return self._slice(value, ranges, strides)
 
     def _slice(
         self, value: SSAValue, ranges: Sequence[SliceRange], steps: Sequence[int]

@@ -31,6 +31,7 @@ def import_model(
     *,
     input_shapes: Mapping[str, Sequence[int | str | None]] | None = None,
     input_values: Mapping[str, object] | None = None,
+    defer: bool = True,
     ctx: NncContext,
 ) -> ModuleOp:
     """
@@ -39,7 +40,8 @@ def import_model(
     `model` is the path of an ONNX file, its bytes, or an `onnx.ModelProto`. A given
     proto must not change as long as the module is used: weights are views of it.
     `input_shapes` replaces the shapes of inputs: sizes, names of free sizes, or None.
-    `input_values` makes inputs constants.
+    `input_values` makes inputs constants. Unless `defer`, nodes that need values of
+    inputs are an error instead of a step that is compiled when the model runs.
 
     Raises:
         LoadError: the file cannot be read, or is no model.
@@ -66,7 +68,11 @@ def import_model(
     from nnc.frontends.onnx.importer import import_onnx
 
     return import_onnx(
-        source, ctx, input_shapes=input_shapes, input_values=input_values
+        source,
+        ctx,
+        input_shapes=input_shapes,
+        input_values=input_values,
+        defer=defer,
     )
 
 

@@ -19,10 +19,10 @@ from onnx.backend.base import Backend, BackendRep, Device, DeviceType, namedtupl
 from onnx.defs import onnx_opset_version
 
 import nnc
-from nnc.errors import CompileError, InputError, InputValuesNeeded
+from nnc.errors import CompileError, InputError
 from nnc.runtime.executor import CompiledModel
+from nnc.runtime.program import ProgramModel
 from nnc.runtime.specs import Array
-from nnc.specializing import SpecializingModel
 
 _DEVICES: Final = ("CPU",)
 
@@ -33,16 +33,9 @@ class NncBackendRep(BackendRep):
     def __init__(self, model: ModelProto, **options: Any) -> None:
         """
         For a model and the options of `nnc.compile`.
-
-        It is compiled now, unless values of inputs decide what it computes: then it is
-        compiled for these values when it is run.
         """
-        self.executable: CompiledModel | SpecializingModel
-        """What `nnc.compile` gave, or what compiles the model for values of inputs."""
-        try:
-            self.executable = nnc.compile(model, **options)
-        except InputValuesNeeded as error:
-            self.executable = SpecializingModel(model, deciding=error.inputs, **options)
+        self.executable: CompiledModel | ProgramModel = nnc.compile(model, **options)
+        """What `nnc.compile` gave."""
         graph = model.graph
         constants = {tensor.name for tensor in graph.initializer}
         self._inputs = [i.name for i in graph.input if i.name not in constants]

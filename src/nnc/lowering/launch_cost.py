@@ -153,7 +153,7 @@ def _walked(op: Operation) -> Dim:
     match op:
         case selection.ScatterOp():
             return dim_product(dims_of(op.updates))
-        case selection.TopKOp():
+        case selection.TopKOp() | selection.CompactOp():
             return dim_product(dims_of(op.operand))
         case selection.ArgSortOp():
             # A comparison for each level of a heap of some thousand rows.

@@ -20,6 +20,7 @@ from nnc.dialects import rt
 from nnc.dialects.nn.base import LOCATION
 from nnc.dialects.nn.constants import dense_array
 from nnc.dialects.nn.dtypes import numpy_dtype
+from nnc.dialects.nn.types import ShapeAttr
 from nnc.dialects.rt.types import buffer_type_of
 from nnc.errors import CompileError
 from nnc.lowering.control_words import ControlWords
@@ -29,6 +30,7 @@ from nnc.symbolic import Dim, DimLike
 from nnc.weights import WeightStore
 
 NAME = "nn.name"
+SYMBOLS = "nn.symbols"
 OUTPUT = "rt.output"
 
 
@@ -87,6 +89,8 @@ class _Planner:
         self.sizes: dict[tuple[Dim, int], str] = {}
         self.ops: dict[str, tuple[str, ...]] = {}
         self.words = ControlWords(self.exprs.add)
+        self.listed: dict[int, tuple[str, ...]] = {}
+        """The symbols whose values are the elements of an input, by its position."""
         self.guard = -1
         """The guard of the region that the walk is in."""
 
@@ -213,6 +217,8 @@ class _Planner:
             index = len(tensors[base])
             text = _text(attributes.get(NAME)) or f"{base}{index}"
             tensors[base].append(self._tensor(text, argument))
+            if isinstance(symbols := attributes.get(SYMBOLS), ShapeAttr):
+                self.listed[index] = tuple(map(str, symbols.dims))
             self.memory[argument] = _Memory(base, index, Dim.of(0))
             if base == "output":
                 self._check_sizes(argument, text)
@@ -229,7 +235,7 @@ class _Planner:
 
     @cached_property
     def symbols(self) -> dict[str, artifact.SymbolSource]:
-        """The first axis of an input that shows each symbol."""
+        """The first axis, or else element, of an input that shows each symbol."""
         found: dict[str, artifact.SymbolSource] = {}
         for argument, memory in self.memory.items():
             if memory.base != "input" or not isinstance(argument, BlockArgument):
@@ -239,6 +245,10 @@ class _Planner:
                 if dim.symbols == frozenset((text,)):
                     source = artifact.SymbolSource(text, memory.index, axis)
                     found.setdefault(text, source)
+        for index, names in self.listed.items():
+            for element, name in enumerate(names):
+                source = artifact.SymbolSource(name, index, -1, element)
+                found.setdefault(name, source)
         return found
 
     def _checked(self, plan: artifact.Plan) -> artifact.Plan:

@@ -37,11 +37,16 @@ class Tensor:
 
 @dataclass(frozen=True)
 class SymbolSource:
-    """Where the size of a symbol is read: axis `axis` of input `input`."""
+    """
+    Where the size of a symbol is read: from axis `axis` of input `input`.
+
+    Or it is element `element` of that input, a vector, if that is not -1.
+    """
 
     name: str
     input: int
     axis: int
+    element: int = -1
 
 
 @dataclass(frozen=True)

@@ -175,9 +175,9 @@ def _replacing(path: Path, durable: bool, mode: int) -> Generator[BinaryIO]:
 class Container:
     """An open file of sections; every read of one compares its checksum."""
 
-    def __init__(self, path: Path, kind: str | None = None) -> None:
+    def __init__(self, path: Path, *kinds: str) -> None:
         """
-        Open a file and check its header; without a kind, it may be of any.
+        Open a file and check its header; without kinds, it may be of any.
 
         Raises:
             LoadError: it is no such file, or damaged.
@@ -190,7 +190,9 @@ class Container:
         try:
             self.status = os.fstat(self._file)
             """What the system says about the file."""
-            header = self._read_header(kind)
+            header = self._read_header(kinds)
+            self.kind = header.kind
+            """What it holds."""
             self.facts = dict(header.facts)
             """What the writer stated about the file."""
             self._places = {place.name: place for place in header.sections}
@@ -198,7 +200,7 @@ class Container:
             self.close()
             raise
 
-    def _read_header(self, kind: str | None) -> _Header:
+    def _read_header(self, kinds: tuple[str, ...]) -> _Header:
         if not stat.S_ISREG(self.status.st_mode):
             raise self._damaged("it is no regular file")
         prelude = os.read(self._file, _PRELUDE.size)
@@ -222,7 +224,7 @@ class Container:
         if xxhash.xxh3_128_digest(prelude[:_SUMMED] + body) != checksum:
             raise self._damaged("the checksum of its header is wrong")
         try:
-            return _parsed(body, kind, size)
+            return _parsed(body, kinds, size)
         except (ValueError, RecursionError) as error:
             raise self._damaged(str(error)) from error
 
@@ -304,11 +306,11 @@ class Container:
         self.close()
 
 
-def _parsed(body: bytes, kind: str | None, size: int) -> _Header:
-    """The header in these bytes of a file of that kind and size."""
+def _parsed(body: bytes, kinds: tuple[str, ...], size: int) -> _Header:
+    """The header in these bytes of a file of one of these kinds and of that size."""
     header = decode(_Header, json.loads(body))
-    if kind is not None and header.kind != kind:
-        raise ValueError(f"it holds '{header.kind}', not '{kind}'")
+    if kinds and header.kind not in kinds:
+        raise ValueError(f"it holds '{header.kind}', not '{kinds[0]}'")
     for place in header.sections:
         if not 0 <= place.offset <= place.end <= size or place.offset % _PAGE:
             raise ValueError(f"section '{place.name}' lies outside of the file")

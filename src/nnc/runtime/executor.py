@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import os
-import re
 import threading
 import weakref
-from collections import deque, namedtuple
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import count
 from pathlib import Path
 from time import perf_counter
-from types import TracebackType
-from typing import Any, Final, NoReturn, Protocol, Self, cast
+from typing import Any, Final, NoReturn, Protocol, cast
 
 import numpy as np
 
@@ -29,6 +27,7 @@ from nnc.runtime.output_heap import shared_heap
 from nnc.runtime.outputs import check_output, check_overlap, given_outputs
 from nnc.runtime.pages import with_reserve
 from nnc.runtime.profile import Profile, make_profile, record_runs
+from nnc.runtime.runnable import Runnable
 from nnc.runtime.saved import MachineCode, SavedModel, write_model
 from nnc.runtime.shapes import ShapePlanner, ShapeState, address_of
 from nnc.runtime.specs import Array, TensorSpec, as_array, dtype_named, spec_of
@@ -96,7 +95,7 @@ class _Resources:
             self.code.close()
 
 
-class CompiledModel:
+class CompiledModel(Runnable[TensorSpec]):
     """
     A compiled network.
 
@@ -176,60 +175,12 @@ class CompiledModel:
         # Planning looks at shapes only: no memory stands behind these arrays.
         return self._planner.state(
             [
-                np.broadcast_to(np.empty((), spec.dtype), shape)
+                np.broadcast_to(np.zeros((), spec.dtype), shape)
                 for shape, spec in zip(shapes, self.inputs, strict=True)
             ]
         )
 
     # ---- running
-
-    def __call__(self, *args: object, **kwargs: object) -> Any:  # one array or a tuple
-        """
-        Run the network.
-
-        `out=` gives arrays to write the outputs to: one, a sequence in order, or a
-        mapping from names; None stands for a new array. They are what is returned. (A
-        model that has an input called `out` takes it by this name; use `run` then.)
-
-        Raises:
-            InputError: the inputs, or `out`, do not fit the model; nothing was run.
-            RunError: the data made an op fail; names the source node.
-        """
-        if not kwargs and len(args) == len(self.inputs):
-            outputs = self._run(args)
-        else:
-            out = kwargs.pop("out", None) if self._takes_out else None
-            outputs = self._run(self._in_order(args, kwargs), 0, out)
-        return outputs[0] if len(outputs) == 1 else self._result_type(*outputs)
-
-    def run(
-        self,
-        names: Sequence[str] | None,
-        feeds: Mapping[str, object],
-        *,
-        out: object = None,
-    ) -> list[Array]:
-        """
-        The outputs called `names`, or all for None, as ONNX Runtime returns them.
-
-        `out` gives arrays for them, as in a call.
-
-        Raises:
-            InputError: the inputs or `out` do not fit the model, or there is no such
-                output.
-            RunError: the data made an op fail; names the source node.
-        """
-        if names is None:
-            return self._run(self._in_order((), feeds), 0, out)
-        order = [spec.name for spec in self.outputs]
-        for name in names:
-            if name not in order:
-                raise InputError(
-                    f"the model has no output '{name}'; it has: {', '.join(order)}"
-                )
-        results = self._run(self._in_order((), feeds), 0, out)
-        outputs = dict(zip(order, results, strict=True))
-        return [outputs[name] for name in names]
 
     def profile(self, *args: object, **kwargs: object) -> Profile:
         """
@@ -276,38 +227,6 @@ class CompiledModel:
             sizes.append(shape)
         self._planned(sizes)
 
-    def _in_order(
-        self, args: Sequence[object], named: Mapping[str, object]
-    ) -> list[object]:
-        names = self._input_names
-        if len(args) > len(names):
-            raise InputError(
-                f"the model has {len(names)} input{'s' if len(names) != 1 else ''} "
-                f"({', '.join(names)}), got {len(args)}"
-            )
-        if not named and len(args) == len(names):
-            return list(args)
-        if not args and len(named) == len(names):
-            try:
-                return [named[name] for name in names]
-            except KeyError:
-                pass  # which name is not there is told below
-        values = dict(zip(names, args, strict=False))
-        for name, value in named.items():
-            if name in values:
-                raise InputError(f"input '{name}' is given twice")
-            if name not in names:
-                raise InputError(
-                    f"the model has no input '{name}'; it has: {', '.join(names)}"
-                )
-            values[name] = value
-        missing = [f"'{name}'" for name in names if name not in values]
-        if missing:
-            raise InputError(
-                f"input{'s' if len(missing) > 1 else ''} {', '.join(missing)} missing"
-            )
-        return [values[name] for name in names]
-
     def _run(
         self, values: Sequence[object], log: int = 0, out: object = None
     ) -> list[Array]:
@@ -348,7 +267,7 @@ class CompiledModel:
                 break
         else:
             ready: Sequence[Any] = values
-            state = self._planner.known(tuple([a.shape for a in ready]))
+            state = self._planner.known(ready)
             if state is not None:
                 return ready, state
         arrays = [as_array(v, s) for v, s in zip(values, self.inputs, strict=True)]
@@ -476,10 +395,6 @@ class CompiledModel:
         self._info = replace(self._info, cache=cache)
 
     @cached_property
-    def _takes_out(self) -> bool:
-        return "out" not in self._input_names
-
-    @cached_property
     def _input_dtypes(self) -> list[np.dtype[Any]]:
         return [spec.dtype for spec in self.inputs]
 
@@ -490,17 +405,6 @@ class CompiledModel:
     @cached_property
     def _specs(self) -> list[TensorSpec]:
         return [*self.inputs, *self.outputs]
-
-    @cached_property
-    def _input_names(self) -> list[str]:
-        return [spec.name for spec in self.inputs]
-
-    @cached_property
-    def _result_type(self) -> Callable[..., tuple[Array, ...]]:
-        names = [re.sub(r"\W", "_", spec.name) for spec in self.outputs]
-        # Names that are no identifiers, and doubles, become _0, _1, ...; the fields are
-        # those of the model.
-        return namedtuple("Outputs", names, rename=True)  # noqa: PYI024 # pyright: ignore[reportUntypedNamedTuple] # names are data
 
     def __repr__(self) -> str:
         inputs = ", ".join(map(str, self.inputs))
@@ -545,17 +449,6 @@ class CompiledModel:
                 self._is_closed = False
                 raise RunError("cannot close a model while it runs")
             self._finalizer()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _bound(weight: Weight, arrays: Mapping[str, Array]) -> Array:

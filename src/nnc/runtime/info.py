@@ -40,6 +40,17 @@ class FallbackInfo:
 
 
 @dataclass(frozen=True)
+class StepInfo:
+    """One step of a program of several stages."""
+
+    kind: str
+    """`stage`: native code; `sizes`: sizes read from data; `host`: Python code."""
+    what: str
+    source: str
+    """The node of the source model."""
+
+
+@dataclass(frozen=True)
 class CacheInfo:
     """What the cache on disk did for a compilation."""
 
@@ -82,6 +93,8 @@ class Info:
     What tuning chose: numbers of contractions with the tiles that they use instead of
     the schedule's own.
     """
+    steps: tuple[StepInfo, ...] = ()
+    """The steps of a program; none if it is one piece of native code."""
     cache: CacheInfo = CacheInfo()
     """Whether the model came from the cache, or went there."""
 

@@ -8,13 +8,13 @@ from typing import cast
 import numpy as np
 
 from nnc.errors import InputError
-from nnc.runtime.specs import Array, TensorSpec
+from nnc.runtime.specs import Array, HostSpec, TensorSpec
 
 _CONTIGUOUS_ALIGNED_WRITEABLE = 0x501
 """In `ndarray.flags.num`."""
 
 
-def given_outputs(out: object, specs: Sequence[TensorSpec]) -> list[object]:
+def given_outputs(out: object, specs: Sequence[TensorSpec | HostSpec]) -> list[object]:
     """
     What `out` holds for each output, in order; None where it holds nothing.
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal
@@ -20,6 +20,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from nnc.errors import RunError
 from nnc.runtime.artifact import Plan
 from nnc.runtime.limits import Limits
 from nnc.runtime.state import LOG_ENTRY_WORDS, LOG_HEADER_WORDS
@@ -216,6 +217,36 @@ class Profile:
 
     def __str__(self) -> str:
         return self.text()
+
+
+def joined(profiles: Sequence[Profile]) -> Profile:
+    """
+    One profile of pieces that run one after the other.
+
+    Raises:
+        RunError: there are none.
+    """
+    if not profiles:
+        raise RunError("no native code runs, so that there is nothing to profile")
+    first = profiles[0]
+    launches: list[LaunchProfile] = []
+    numbers, times = [np.zeros(0, np.int64)], [np.zeros(1, np.int64)]
+    for profile in profiles:
+        run = profile.timeline
+        numbers.append(run.launches + len(launches))
+        times.append(run.times[1:] - run.times[0] + times[-1][-1])
+        launches += [
+            replace(launch, index=index)
+            for index, launch in enumerate(profile.launches, len(launches))
+        ]
+    return replace(
+        first,
+        launches=tuple(launches),
+        seconds=sum(p.seconds for p in profiles),
+        best_seconds=sum(p.best_seconds for p in profiles),
+        runs=min(p.runs for p in profiles),
+        timeline=Run(np.concatenate(numbers), np.concatenate(times)),
+    )
 
 
 def make_profile(

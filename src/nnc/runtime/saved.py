@@ -54,7 +54,7 @@ class SavedModel:
 
 
 @dataclass(frozen=True)
-class _Records:
+class ModelRecords:
     """The plain data of a file."""
 
     plan: Plan
@@ -66,7 +66,7 @@ class _Records:
 def release() -> str:
     """What a file and its reader must agree on: records, and words of the run state."""
     words = [f"{w.name}={w.value}" for kind in (StateWord, ErrorCode) for w in kind]
-    return f"{FORMAT};{signature(_Records)};{','.join(words)}"
+    return f"{FORMAT};{signature(ModelRecords)};{','.join(words)}"
 
 
 def write_model(
@@ -83,23 +83,65 @@ def write_model(
     Raises:
         OSError: it cannot be written; the file is then as it was.
     """
-    code = model.code
-    records = _Records(model.plan, model.info, code.target, code.cpu_features)
-    text = json.dumps(encode(records), separators=(",", ":")).encode()
-    weights = [_bytes(model.weights[w.name]) for w in _distinct(model.plan)]
+    text = json.dumps(encode(records_of(model)), separators=(",", ":")).encode()
     write_container(
         path,
         KIND,
         {"release": release(), **(facts or {})},
-        {
-            "records": [memoryview(text)],
-            "code": [memoryview(code.data)],
-            "pool": [memoryview(code.pool)],
-            "weights": weights,
-        },
+        {"records": [memoryview(text)], **sections_of(model)},
         durable=durable,
         mode=mode,
     )
+
+
+def records_of(model: SavedModel) -> ModelRecords:
+    """The plain data of a model."""
+    code = model.code
+    return ModelRecords(model.plan, model.info, code.target, code.cpu_features)
+
+
+def sections_of(model: SavedModel, suffix: str = "") -> dict[str, list[memoryview]]:
+    """The other sections of a file; `suffix` tells them from those of other models."""
+    code = model.code
+    return {
+        f"code{suffix}": [memoryview(code.data)],
+        f"pool{suffix}": [memoryview(code.pool)],
+        f"weights{suffix}": [
+            array_bytes(model.weights[w.name]) for w in distinct_weights(model.plan)
+        ],
+    }
+
+
+def model_of(file: Container, records: ModelRecords, suffix: str = "") -> SavedModel:
+    """
+    The model of these records, from the other sections of a file.
+
+    Raises:
+        ValueError: records and sections do not fit.
+        LoadError: a section is damaged.
+    """
+    weights = mapped_weights(file.map(f"weights{suffix}"), records.plan)
+    data, pool = file.read(f"code{suffix}"), file.read(f"pool{suffix}")
+    code = MachineCode(data, records.target, records.cpu_features, pool)
+    return SavedModel(records.plan, weights, code, records.info)
+
+
+def check_facts(
+    file: Container, path: Path, stated: str, facts: Mapping[str, str] | None
+) -> None:
+    """
+    Check what a file says of itself: its release, and `facts`.
+
+    Raises:
+        LoadError: it is of another release, or for something else.
+    """
+    if file.facts.get("release") != stated:
+        raise LoadError(
+            f"'{path}' was written by another release of nnc: compile the model again"
+        )
+    for name, text in (facts or {}).items():
+        if file.facts.get(name) != text:
+            raise LoadError(f"'{path}' is for another {name}")
 
 
 def read_model(
@@ -119,56 +161,46 @@ def read_model(
         OSError: there is no such file, or it cannot be read.
     """
     with Container(path, KIND) as file:
-        if check is not None:
-            check(file.status)
-        if file.facts.get("release") != release():
-            raise LoadError(
-                f"'{path}' was written by another release of nnc: compile the model "
-                "again"
-            )
-        for name, text in (facts or {}).items():
-            if file.facts.get(name) != text:
-                raise LoadError(f"'{path}' is for another {name}")
-        try:
-            records = decode(_Records, json.loads(file.read("records")))
-            weights = _weights(file.map("weights"), records.plan)
-        except (ValueError, TypeError, AttributeError, RecursionError) as error:
-            raise LoadError(f"'{path}' is damaged: {error}") from error
-        data, pool = file.read("code"), file.read("pool")
-    code = MachineCode(data, records.target, records.cpu_features, pool)
-    return SavedModel(records.plan, weights, code, records.info)
+        return model_in(file, path, facts, check)
 
 
-def written_weights(path: Path, plan: Plan) -> dict[str, Array]:
+def model_in(
+    file: Container,
+    path: Path,
+    facts: Mapping[str, str] | None,
+    check: Callable[[os.stat_result], None] | None,
+) -> SavedModel:
     """
-    The weights of a plan, mapped from the file that this process has just written.
+    The compiled model of an open file; as `read_model`.
 
     Raises:
-        LoadError: the file is another one by now.
-        OSError: it cannot be read.
+        LoadError: the file is damaged, or of another release.
     """
-    with Container(path, KIND) as file:
-        try:
-            return _weights(file.map("weights", trusted=True), plan)
-        except ValueError as error:
-            raise LoadError(f"'{path}' is damaged: {error}") from error
+    if check is not None:
+        check(file.status)
+    check_facts(file, path, release(), facts)
+    try:
+        records = decode(ModelRecords, json.loads(file.read("records")))
+        return model_of(file, records)
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise LoadError(f"'{path}' is damaged: {error}") from error
 
 
-def _distinct(plan: Plan) -> list[Weight]:
+def distinct_weights(plan: Plan) -> list[Weight]:
     """The weights of a plan, each once."""
     return list({w.name: w for w in plan.weights}.values())
 
 
-def _bytes(array: Array) -> memoryview:
+def array_bytes(array: Array) -> memoryview:
     flat = np.ascontiguousarray(array).reshape(-1)
     return flat.view(np.uint8).data
 
 
-def _weights(data: memoryview, plan: Plan) -> dict[str, Array]:
+def mapped_weights(data: memoryview, plan: Plan) -> dict[str, Array]:
     """Views of the section that holds the weights of a plan one after the other."""
     found: dict[str, Array] = {}
     end = 0
-    for weight in _distinct(plan):
+    for weight in distinct_weights(plan):
         dtype = dtype_named(weight.dtype)
         start = padded(end)
         end = start + _count(weight) * dtype.itemsize

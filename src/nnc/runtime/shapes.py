@@ -22,12 +22,13 @@ from numpy.typing import NDArray
 from nnc.errors import InputError
 from nnc.runtime.arena import ARENA_BASE, FIRST_ARRAY_BASE, STATE_BASE
 from nnc.runtime.arena_packing import ArenaPacker, Packing, aligned
-from nnc.runtime.artifact import RECORD_WORDS, Plan, Slot
+from nnc.runtime.artifact import RECORD_WORDS, Plan, Slot, SymbolSource
 from nnc.runtime.output_heap import LARGE
 from nnc.runtime.specs import Array, TensorSpec, check_sizes, dtype_named
 from nnc.symbolic import compile_dims, parse_dim
 
 Shapes: TypeAlias = tuple[tuple[int, ...], ...]
+"""Of all inputs; behind them the elements of those that hold sizes."""
 
 MAX_REMEMBERED: Final = 64
 """Shapes that are kept; the one used longest ago is dropped."""
@@ -94,13 +95,21 @@ class ShapePlanner:
         words = [RECORD_WORDS + len(n.slots) for n in plan.launches]
         self._ways_words = np.cumsum([0, *words])[:-1] + 1
         self.base_count = FIRST_ARRAY_BASE + len(plan.inputs) + len(plan.outputs)
+        self.listed = sorted({s.input for s in plan.symbols if s.element >= 0})
+        """The inputs whose elements are sizes, by position."""
         self.planned = 0
         self.largest = Packing((), 0, 0)
         """Of all shapes so far."""
 
-    def known(self, shapes: Shapes) -> ShapeState | None:
+    def known(self, arrays: Sequence[Array]) -> ShapeState | None:
         """The state for inputs of these shapes, if it was made before."""
-        return self._states.get(shapes)
+        return self._states.get(self._key(arrays))
+
+    def _key(self, arrays: Sequence[Array]) -> Shapes:
+        shapes = [a.shape for a in arrays]
+        if self.listed:
+            shapes += [tuple(arrays[i].reshape(-1).tolist()) for i in self.listed]
+        return tuple(shapes)
 
     def state(self, arrays: Sequence[Array]) -> ShapeState:
         """
@@ -109,7 +118,7 @@ class ShapePlanner:
         Raises:
             InputError: the shapes do not fit the model.
         """
-        key = tuple([a.shape for a in arrays])
+        key = self._key(arrays)
         state = self._states.get(key)
         if state is not None:
             return state
@@ -125,7 +134,12 @@ class ShapePlanner:
 
     def sizes(self, arrays: Sequence[Array]) -> dict[str, int]:
         """The size of every symbol, read from inputs of the right ranks."""
-        return {s.name: arrays[s.input].shape[s.axis] for s in self._plan.symbols}
+        return {
+            s.name: arrays[s.input].shape[s.axis]
+            if s.element < 0
+            else int(arrays[s.input][s.element])
+            for s in self._plan.symbols
+        }
 
     def memory(self, size: int) -> tuple[int, int]:
         """
@@ -221,14 +235,17 @@ class ShapePlanner:
                 if array.shape[axis] == expected:
                     continue
                 where = ", ".join(
-                    f"{name} = {sizes[name]} (axis {sources[name].axis} of "
-                    f"'{self._inputs[sources[name].input].name}')"
+                    f"{name} = {sizes[name]} ({self._place(sources[name])})"
                     for name in sorted(parse_dim(dim).symbols)
                 )
                 raise InputError(
                     f"input '{self._inputs[index].name}': axis {axis} has size "
                     f"{array.shape[axis]}, but {dim} is {expected}: {where}"
                 )
+
+    def _place(self, source: SymbolSource) -> str:
+        place = f"axis {source.axis}" if source.element < 0 else "an element"
+        return f"{place} of '{self._inputs[source.input].name}'"
 
     def _check(self, values: Sequence[int], sizes: Mapping[str, int]) -> dict[int, str]:
         """

@@ -33,6 +33,31 @@ class TensorSpec:
         return f"{self.name}: {self.dtype}[{', '.join(map(str, self.shape))}]"
 
 
+@dataclass(frozen=True)
+class HostSpec:
+    """
+    An input or output that is no tensor of a known type: a sequence, an optional, …
+
+    `kind` is its type in the source model, such as `seq(tensor(float))`.
+    """
+
+    name: str
+    kind: str
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """That of the arrays that can hold anything."""
+        return np.dtype(np.object_)
+
+    @property
+    def shape(self) -> tuple[int | str, ...]:
+        """Nothing is known of it."""
+        return ()
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.kind or 'any value'}"
+
+
 def spec_of(tensor: Tensor) -> TensorSpec:
     """The spec of a plan's record."""
     shape = tuple(int(d) if d.isdecimal() else d for d in tensor.dims)

@@ -12,7 +12,7 @@ from nnc.tools.console import pass_progress
 from nnc.tools.inputs import parse_shapes
 
 if TYPE_CHECKING:
-    from nnc import CompiledModel
+    from nnc import CompiledModel, ProgramModel
 
 Model = Annotated[
     Path,
@@ -78,7 +78,7 @@ SAVED = ".nnc"
 
 def _loaded(
     model: Path, target: str, input_shapes: list[str], threads: int | None
-) -> CompiledModel:
+) -> CompiledModel | ProgramModel:
     """
     A compiled model from its file.
 
@@ -96,7 +96,7 @@ def _loaded(
 
 def compile_with_progress(
     model: Path, target: str, input_shapes: list[str], threads: int | None
-) -> CompiledModel:
+) -> CompiledModel | ProgramModel:
     """`nnc.compile` with a bar over its passes; a compiled model is loaded."""
     import nnc
 

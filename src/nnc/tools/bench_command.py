@@ -15,7 +15,7 @@ from nnc.tools import arguments, console
 from nnc.tools.inputs import arrays_for, parse_shapes, parse_sizes
 
 if TYPE_CHECKING:
-    from nnc import CompiledModel
+    from nnc import CompiledModel, ProgramModel
     from nnc.bench.compare import Comparison, EngineResult, InputInfo
 
 
@@ -165,7 +165,9 @@ def _row(result: EngineResult, made: Comparison) -> tuple[str, ...]:
     )
 
 
-def _explain(compiled: CompiledModel, arrays: Mapping[str, Array], call: float) -> None:
+def _explain(
+    compiled: CompiledModel | ProgramModel, arrays: Mapping[str, Array], call: float
+) -> None:
     """Print what costs time."""
     from nnc.bench.why import explain
 

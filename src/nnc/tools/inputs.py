@@ -16,7 +16,7 @@ from nnc.symbolic import Dim
 from nnc.tools import console
 
 if TYPE_CHECKING:
-    from nnc import TensorSpec
+    from nnc import HostSpec, TensorSpec
 
 
 _SYMBOL: Final = re.compile(r"[A-Za-z_][\w.]*")
@@ -52,7 +52,9 @@ def parse_sizes(texts: Sequence[str]) -> dict[str, int]:
     return sizes
 
 
-def load_inputs(texts: Sequence[str], specs: Sequence[TensorSpec]) -> dict[str, Array]:
+def load_inputs(
+    texts: Sequence[str], specs: Sequence[TensorSpec | HostSpec]
+) -> dict[str, Array]:
     """The arrays of `--input x=x.npy` and `--input all.npz`, by input name."""
     arrays: dict[str, Array] = {}
     for text in texts:
@@ -91,7 +93,9 @@ def _read(path: Path) -> Any:  # an array of a .npy file, an archive of a .npz f
 
 
 def sizes_of(
-    specs: Sequence[TensorSpec], given: Mapping[str, int], arrays: Mapping[str, Array]
+    specs: Sequence[TensorSpec | HostSpec],
+    given: Mapping[str, int],
+    arrays: Mapping[str, Array],
 ) -> dict[str, int]:
     """A size for each symbol: as given, as a loaded array has it, or a default."""
     sizes = dict(given)
@@ -103,21 +107,35 @@ def sizes_of(
     return choose_sizes(map(shape_of, specs), sizes)
 
 
-def shape_of(spec: TensorSpec) -> tuple[Dim, ...]:
+def shape_of(spec: TensorSpec | HostSpec) -> tuple[Dim, ...]:
     """The dims of a spec as expressions."""
     return tuple(Dim.parse(str(dim)) for dim in spec.shape)
 
 
 def random_input(
-    spec: TensorSpec, sizes: Mapping[str, int], generator: np.random.Generator
+    spec: TensorSpec | HostSpec,
+    sizes: Mapping[str, int],
+    generator: np.random.Generator,
 ) -> Array:
-    """A random array that fits the spec."""
+    """
+    A random array that fits the spec.
+
+    Raises:
+        InputError: it is no tensor.
+    """
+    if spec.dtype == np.object_:
+        raise InputError(
+            f"input {spec} is no tensor of numbers: call the model from Python"
+        )
     shape = [dim.evaluate(sizes) for dim in shape_of(spec)]
     return random_array(np.dtype(spec.dtype), shape, generator)
 
 
 def arrays_for(
-    specs: Sequence[TensorSpec], files: list[str], given: dict[str, int], seed: int
+    specs: Sequence[TensorSpec | HostSpec],
+    files: list[str],
+    given: dict[str, int],
+    seed: int,
 ) -> dict[str, Array]:
     """The arrays of a run: those of files, and random ones for the rest."""
     arrays = load_inputs(files, specs)

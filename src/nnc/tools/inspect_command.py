@@ -13,7 +13,7 @@ from nnc.tools import arguments, console
 from nnc.tools.inputs import parse_sizes, shape_of, sizes_of
 
 if TYPE_CHECKING:
-    from nnc import CompiledModel, TensorSpec
+    from nnc import CompiledModel, HostSpec, ProgramModel, TensorSpec
     from nnc.runtime.info import Info
 
 
@@ -35,7 +35,7 @@ def inspect_model(
 
 
 def show(
-    compiled: CompiledModel,
+    compiled: CompiledModel | ProgramModel,
     out: Console,
     given: Mapping[str, int],
     *,
@@ -49,6 +49,7 @@ def show(
     symbols = symbols_of(compiled.inputs)
     if symbols:
         out.print(f"free dims: {', '.join(symbols)}\n", markup=False)
+    _show_steps(info, out)
     _show_kernels(info, out, None if all_rows else 25)
     _show_phases(info, out, None if all_rows else 8)
     if info.fallbacks:
@@ -59,7 +60,9 @@ def show(
     _show_totals(info, arena, out)
 
 
-def describe_arena(compiled: CompiledModel, given: Mapping[str, int]) -> str:
+def describe_arena(
+    compiled: CompiledModel | ProgramModel, given: Mapping[str, int]
+) -> str:
     """
     The size of the arena for some sizes of the free dims.
 
@@ -86,7 +89,7 @@ def describe_arena(compiled: CompiledModel, given: Mapping[str, int]) -> str:
     return text
 
 
-def symbols_of(specs: Sequence[TensorSpec]) -> list[str]:
+def symbols_of(specs: Sequence[TensorSpec | HostSpec]) -> list[str]:
     """The free dims of these tensors, in order of appearance."""
     found: dict[str, None] = {}
     for spec in specs:
@@ -95,11 +98,23 @@ def symbols_of(specs: Sequence[TensorSpec]) -> list[str]:
     return list(found)
 
 
-def _show_tensors(title: str, specs: Sequence[TensorSpec], out: Console) -> None:
+def _show_tensors(
+    title: str, specs: Sequence[TensorSpec | HostSpec], out: Console
+) -> None:
     table = console.table(title, "name", "dtype", "shape")
     for spec in specs:
         shape = " × ".join(map(str, spec.shape)) or "scalar"
         console.add_row(table, spec.name, str(spec.dtype), shape)
+    out.print(table)
+
+
+def _show_steps(info: Info, out: Console) -> None:
+    """The steps of a program, those of Python code among them."""
+    if not info.steps:
+        return
+    table = console.table("Steps", "", "step", "what", "source node")
+    for number, step in enumerate(info.steps):
+        console.add_row(table, number, step.kind, step.what, step.source)
     out.print(table)
 
 

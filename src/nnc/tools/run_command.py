@@ -19,7 +19,7 @@ from nnc.tools import arguments, console
 from nnc.tools.inputs import arrays_for, parse_sizes
 
 if TYPE_CHECKING:
-    from nnc import CompiledModel
+    from nnc import CompiledModel, ProgramModel
 
 
 def run_model(
@@ -54,7 +54,7 @@ def run_model(
 
 
 def _timed(
-    compiled: CompiledModel, arrays: Mapping[str, Array], repeat: int
+    compiled: CompiledModel | ProgramModel, arrays: Mapping[str, Array], repeat: int
 ) -> tuple[dict[str, Array], float, float]:
     """Outputs by name, seconds of the first run, and the median of the later ones."""
     seconds: list[float] = []

@@ -27,6 +27,7 @@ OTHERS: dict[str, Any] = {
     "tune": True,
     "winograd": "never",
     "pipeline": "",
+    "defer": False,
 }
 
 

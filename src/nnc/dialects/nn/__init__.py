@@ -22,6 +22,7 @@ from nnc.dialects.nn.movement import (
     SliceOp,
     TransposeOp,
 )
+from nnc.dialects.nn.program import DefineDimsOp, HostOp, RunStageOp, ValueType
 from nnc.dialects.nn.reduction import (
     ArgReduceOp,
     BatchNormOp,
@@ -31,7 +32,7 @@ from nnc.dialects.nn.reduction import (
     SoftmaxOp,
 )
 from nnc.dialects.nn.regions import RoiAlignOp, RoiMaxPoolOp
-from nnc.dialects.nn.selection import ArgSortOp, ScatterOp, TopKOp
+from nnc.dialects.nn.selection import ArgSortOp, CompactOp, ScatterOp, TopKOp
 from nnc.dialects.nn.structure import (
     ConstantOp,
     DimsOp,
@@ -85,6 +86,7 @@ NN = Dialect(
         NonMaxSuppressionOp,
         RoiAlignOp,
         RoiMaxPoolOp,
+        CompactOp,
         LayerNormOp,
         BatchNormOp,
         ConstantOp,
@@ -95,6 +97,9 @@ NN = Dialect(
         IfOp,
         LoopOp,
         YieldOp,
+        DefineDimsOp,
+        HostOp,
+        RunStageOp,
     ],
-    [ShapeAttr, TileAttr],
+    [ShapeAttr, TileAttr, ValueType],
 )

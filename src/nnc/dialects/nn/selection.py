@@ -170,9 +170,43 @@ class ArgSortOp(NnOp):
         return [tensor_type(I64, dims[:1])]
 
 
+@irdl_op_definition
+class CompactOp(NnOp):
+    """
+    Where the true elements of a vector are, and how many there are.
+
+    The first `count` elements of `indices` are their positions, in order; those behind
+    them are 0.
+
+    Example: `%indices, %count = nn.compact %mask`, with `%mask` of `?xi1`, `%indices`
+    of as many i64 and `%count` of one.
+    """
+
+    name = "nn.compact"
+    ELEMENTS: ClassVar = Elements.BOOL
+
+    operand = operand_def(TensorType)
+    indices = result_def(TensorType)
+    count = result_def(TensorType)
+
+    def __init__(self, operand: SSAValue | Operation) -> None:
+        dims = dims_of(SSAValue.get(operand))
+        super().__init__(
+            [operand],
+            result_types=[tensor_type(I64, dims), tensor_type(I64, [1])],
+        )
+
+    def inferred_types(self) -> Sequence[NnTensorType]:
+        dims = dims_of(self.operand)
+        if len(dims) != 1:
+            raise VerifyException(f"{self.name}: a vector, got {self.operand.type}")
+        return [tensor_type(I64, dims), tensor_type(I64, [1])]
+
+
 SELECTION_OPS = (
     ScatterOp,
     TopKOp,
+    CompactOp,
     ArgSortOp,
     NonMaxSuppressionOp,
     RoiAlignOp,

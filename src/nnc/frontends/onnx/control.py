@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from xdsl.ir import Block, Region, SSAValue
 
 from nnc.dialects.nn.control import COUNT, FLAG, IfOp, LoopOp
 from nnc.dialects.nn.elementwise import CastOp, CompareOp, MaximumOp
 from nnc.dialects.nn.movement import DimCastOp, GatherOp, ReshapeOp, SliceOp
+from nnc.dialects.nn.program import ValueType
 from nnc.dialects.nn.types import (
     BOOL,
     I64,
@@ -218,6 +219,18 @@ class _Loop:
             trips, count = Dim.of(0), None
         return _Loop(node, trips, count, start if goes_on is None else None, initial)
 
+    def with_known_trips(self, b: Builder) -> _Loop:
+        """
+        The loop with the bound read when it is computed.
+
+        Raises:
+            DependsOnDataError: that is in a loop or a branch.
+        """
+        assert self.count is not None
+        with b.at_root(self.count):
+            trips = b.binary(MaximumOp, self.count, 0)
+        return replace(self, trips=b.size(trips, "the trip count"), count=None)
+
     @property
     def is_short(self) -> bool:
         """Whether it can be written out."""
@@ -280,6 +293,8 @@ def _region_loop(loop: _Loop, b: Builder, block: Block) -> list[SSAValue]:
     elif start is None:
         start = b.scalar(1, BOOL)
     elements = len(terminator.operands) - len(loop.initial) - int(start is not None)
+    if elements and loop.count is not None and start is None:
+        loop = loop.with_known_trips(b)
     if elements and (loop.trips is None or start is not None):
         raise loop.refused(
             "the number of iterations depends on data, and so does the size of an "
@@ -338,6 +353,8 @@ def _written_out(loop: _Loop, trips: int, b: Builder) -> list[SSAValue]:
         goes_on = always(b, values[0])
         if goes_on is None:
             raise UnsupportedError("when the loop ends depends on data")
+        if any(isinstance(v.type, ValueType) for v in values):
+            raise loop.refused("a value is known only when the model runs")
         carried = values[1 : 1 + count]
         rows.append(values[1 + count :])
         if not goes_on:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -20,8 +21,11 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Block, Region, SSAValue
 from xdsl.utils.exceptions import VerifyException
 
+from nnc.analysis.symbols import drop_unused_symbols
 from nnc.context import NncContext
+from nnc.dialects.nn.program import ValueType
 from nnc.errors import (
+    CompileError,
     InputValuesNeeded,
     InternalError,
     LimitExceeded,
@@ -35,6 +39,7 @@ from nnc.frontends.common import (
     Builder,
     DependsOnDataError,
     InvalidNodeError,
+    NeedsHostError,
     UnsupportedError,
     erase_dead_ops,
 )
@@ -46,11 +51,14 @@ from nnc.frontends.onnx.graphs import (
     outer_names,
     subgraphs,
 )
+from nnc.frontends.onnx.host import HostNode, HostNodes, is_control, is_host_value
+from nnc.frontends.onnx.host_types import declared_type
 from nnc.frontends.onnx.input_values import (
     InputValues,
     check_input_names,
     deciding_inputs,
     given_value,
+    may_decide,
 )
 from nnc.frontends.onnx.inputs import InputShapes, input_types
 from nnc.frontends.onnx.model import (
@@ -71,6 +79,8 @@ from nnc.frontends.onnx.standard_functions import (
     has_standard_function,
     standard_function,
 )
+from nnc.frontends.onnx.string_labels import function_of_string_labels
+from nnc.frontends.symbol_names import SymbolTable
 from nnc.weights import Array
 
 ENTRY: Final = "main"
@@ -84,6 +94,17 @@ class _Missing:
 
 
 _MISSING: Final = _Missing()
+
+
+@dataclass(frozen=True)
+class _Report:
+    """A node that was not converted."""
+
+    node: UnsupportedNode
+    is_movable: bool = False
+    """Whether it could be run outside of native code, if it were in no region."""
+    values: Sequence[SSAValue] = ()
+    """The data that would have to be known."""
 
 
 class _Scope:
@@ -130,10 +151,14 @@ def import_onnx(
     *,
     input_shapes: InputShapes | None = None,
     input_values: InputValues | None = None,
+    defer: bool = True,
     limits: Limits = DEFAULT_LIMITS,
 ) -> ModuleOp:
     """
     The module for an ONNX model; its weights go to the store of `ctx`.
+
+    Nodes that need values of inputs are compiled when the model runs, or without
+    `defer` are an error that names these inputs.
 
     Raises:
         LoadError: the file is damaged, unsafe or too large.
@@ -143,7 +168,7 @@ def import_onnx(
         CompileError: `input_shapes` or `input_values` does not fit the model.
     """
     model = load_model(source, limits)
-    importer = _Importer(model, ctx, limits)
+    importer = _Importer(model, ctx, limits, defer=defer)
     module = importer.run(input_shapes or {}, input_values or {})
     ctx.external_files = model.reader.external_files
     return module
@@ -152,14 +177,17 @@ def import_onnx(
 class _Importer:
     """Converts one model."""
 
-    def __init__(self, model: Model, ctx: NncContext, limits: Limits) -> None:
+    def __init__(
+        self, model: Model, ctx: NncContext, limits: Limits, *, defer: bool
+    ) -> None:
         self.model = model
         self.limits = limits
+        self.defer = defer
         self.block = Block()
-        self.builder = Builder(self.block, ctx.weights, limits)
-        self.unsupported: list[UnsupportedNode] = []
-        self.deciding: list[Sequence[SSAValue]] = []
-        """For each node that data would have to decide: the values of that data."""
+        self.symbols = SymbolTable()
+        self.builder = Builder(self.block, ctx.weights, limits, self.symbols)
+        self.host = HostNodes(model.proto, self.builder, model.reader)
+        self.reports: list[_Report] = []
 
     def run(self, input_shapes: InputShapes, input_values: InputValues) -> ModuleOp:
         """The module of the whole model."""
@@ -169,7 +197,7 @@ class _Importer:
         # Up to IR version 3, initializers were listed among the inputs.
         inputs = [i for i in graph.input if i.name not in scope.initializers]
         try:
-            types = input_types(inputs, input_shapes, self.limits)
+            types = input_types(inputs, input_shapes, self.limits, self.symbols)
         except UnsupportedError as error:
             reason = UnsupportedNode(graph.name, "graph", str(error))
             raise UnsupportedOp([reason]) from error
@@ -179,6 +207,10 @@ class _Importer:
             if info.name in scope.values:
                 raise ModelError(f"two inputs are called '{info.name}'")
             if info.name in input_values:
+                if isinstance(type_, ValueType):
+                    raise CompileError(
+                        f"input_values gives '{info.name}', which is no plain tensor"
+                    )
                 array = given_value(input_values[info.name], info.name, type_)
                 scope.values[info.name] = self.builder.constant(array, info.name)
                 continue
@@ -188,34 +220,39 @@ class _Importer:
                 # The printer writes hints of any letters, the lexer reads ASCII ones.
                 argument.name_hint = info.name if info.name.isascii() else None
             scope.values[info.name] = argument
+            if isinstance(type_, ValueType):
+                self.host.types[argument] = declared_type(info.type, self.symbols)
         results = [o.name for o in graph.output]
         try:
             outputs = self._convert_body(graph.node, results, scope, graph.name)
         except (ModelError, LoadError):
-            if not self.unsupported:
+            if not self.reports:
                 raise
             # What is not supported is the better news when both are the case.
             outputs = []
         # From now on the weight store alone keeps their bytes.
         scope.initializers.clear()
         self.model.payloads.clear()
-        if self.unsupported:
+        if self.reports:
             raise self._refusal(names)
         return self._module(names, results, outputs)
 
     def _refusal(self, inputs: Sequence[str]) -> UnsupportedOp:
         """The error for nodes that are not supported as they stand."""
-        values = [value for values in self.deciding for value in values]
+        nodes = [report.node for report in self.reports]
+        values = [value for report in self.reports for value in report.values]
         deciding = deciding_inputs(values, self.block)
-        if len(self.deciding) < len(self.unsupported) or not deciding:
-            return UnsupportedOp(self.unsupported)
-        return InputValuesNeeded(self.unsupported, [inputs[i] for i in deciding])
+        if not deciding or any(not report.values for report in self.reports):
+            return UnsupportedOp(nodes)
+        return InputValuesNeeded(nodes, [inputs[i] for i in deciding])
 
     def _module(
         self, inputs: Sequence[str], outputs: Sequence[str], values: Sequence[SSAValue]
     ) -> ModuleOp:
         self.block.add_op(ReturnOp(*values))
+        drop_unused_symbols(self.block)
         erase_dead_ops(self.block)
+        self.host.merge_deferred()
         self.builder.materialize_known()
         erase_dead_ops(self.block)
         types = ([a.type for a in self.block.args], [v.type for v in values])
@@ -291,6 +328,8 @@ class _Importer:
         values = self._convert_body(graph.node, names, scope, graph.name)
         if len(values) != len(names):
             raise SkippedError
+        if not self._is_at_root and any(map(is_host_value, values)):
+            raise NeedsHostError("a graph gives what is no tensor")
         return values
 
     def _convert_call(
@@ -341,6 +380,8 @@ class _Importer:
         self, name: str, tensor: Initializer, payload: Array | None
     ) -> SSAValue | _Missing:
         what = f"initializer '{name}'"
+        if tensor.data_type == TensorProto.STRING and self._is_at_root:
+            return self.host.constant(self.model.reader.read_any(tensor, what), name)
         reader = self.model.reader
         try:
             if isinstance(tensor, SparseTensorProto):
@@ -348,27 +389,28 @@ class _Importer:
             else:
                 array = reader.read(tensor, what, payload)
         except UnsupportedError as error:
-            self.unsupported.append(UnsupportedNode(name, "initializer", str(error)))
+            node = UnsupportedNode(name, "initializer", str(error))
+            self.reports.append(_Report(node))
             return _MISSING
         return self.builder.constant(array, name)
 
+    @property
+    def _is_at_root(self) -> bool:
+        """Whether nodes are converted outside of all regions."""
+        return self.builder.block is self.block
+
     def _convert_node(self, node: NodeProto, scope: _Scope, used: set[str]) -> None:
         name = scope.prefix + node_name(node)
+        before = len(self.reports)
+        self.builder.values_read.clear()
         try:
             results = self._converted(node, name, scope, used)
-        except UnsupportedError as error:
-            op = node.op_type if not node.domain else f"{node.domain}.{node.op_type}"
-            self.unsupported.append(UnsupportedNode(name, op, str(error)))
-            if isinstance(error, DependsOnDataError):
-                self.deciding.append(error.values)
-            results = None
-        except SkippedError:
-            results = None
+        except (UnsupportedError, SkippedError) as error:
+            results = self._elsewhere(node, name, scope, error, before)
         except (LimitExceeded, LoadError) as error:
             raise type(error)(f"{node.op_type} (node '{name}'): {error}") from error
         except (InvalidNodeError, VerifyException, ArithmeticError) as error:
-            text = str(error).removeprefix("nn.")
-            raise ModelError(f"{node.op_type} (node '{name}'): {text}") from error
+            raise _invalid(node, name, error) from error
         except (NncError, MemoryError):
             raise
         except Exception as error:
@@ -384,8 +426,107 @@ class _Importer:
                 value = results[i]
             if value is None and results is not None and output in used:
                 reason = f"output {i} is not computed"
-                self.unsupported.append(UnsupportedNode(name, node.op_type, reason))
+                report = _Report(UnsupportedNode(name, node.op_type, reason))
+                self.reports.append(report)
             scope.values[output] = _MISSING if value is None else value
+
+    # ---- what native code cannot do
+
+    def _elsewhere(
+        self,
+        node: NodeProto,
+        name: str,
+        scope: _Scope,
+        error: UnsupportedError | SkippedError,
+        before: int,
+    ) -> Sequence[SSAValue | None] | None:
+        """
+        The outputs of a node that no converter could convert, run in another way.
+
+        None if there is none, which is reported. In regions there is none: then what
+        is around may become control flow of the program.
+        """
+        found = self._host_node(node, name, scope)
+        inner = self.reports[before:]
+        if isinstance(error, SkippedError):
+            can_move = bool(inner) and all(report.is_movable for report in inner)
+        else:
+            can_move = found is not None and self._can_move(found, error)
+            op = node.op_type if not node.domain else f"{node.domain}.{node.op_type}"
+            values = self._deciding(error)
+            reported = UnsupportedNode(name, op, str(error))
+            inner = [_Report(reported, can_move, values)]
+        if found is not None and can_move and self._is_at_root:
+            del self.reports[before:]
+            try:
+                results = self._moved(found, inner)
+            except (InvalidNodeError, VerifyException) as invalid:
+                raise _invalid(node, name, invalid) from invalid
+            if results is not None:
+                return results
+        if not isinstance(error, SkippedError):
+            del self.reports[before:]
+            self.reports += inner
+        return None
+
+    def _deciding(self, error: UnsupportedError) -> Sequence[SSAValue]:
+        """The data that would have to be known for a node to be converted."""
+        if isinstance(error, DependsOnDataError):
+            return error.values
+        return list(self.builder.values_read)
+
+    def _can_move(self, node: HostNode, error: UnsupportedError) -> bool:
+        """Whether a node can be run by the host, or compiled late."""
+        if isinstance(error, NeedsHostError) or self._deciding(error):
+            return True
+        return is_control(node.domain, node.proto.op_type) or self.host.has_op(node)
+
+    def _moved(
+        self, node: HostNode, reports: Sequence[_Report]
+    ) -> Sequence[SSAValue] | None:
+        """The outputs of a node as a step of the program; None if there is no step."""
+        self.builder.set_location(node.name)
+        reads = [*node.inputs, *node.captured.values()]
+        if not any(map(self.host.is_deferred, reads)):
+            if is_control(node.domain, node.proto.op_type):
+                return self.host.control(node)
+            if self.host.has_op(node) and not reports[0].values:
+                return self.host.host_op(node)
+        values = [v for report in reports for v in report.values]
+        is_too_large = not all(map(may_decide, values))
+        if is_too_large or (values and not self.defer and self._is_input(values)):
+            self.reports += reports
+            return None
+        return self.host.defer(node)
+
+    def _is_input(self, values: Sequence[SSAValue]) -> bool:
+        """Whether values follow from inputs, which the caller could give."""
+        are_inputs = all(isinstance(v.owner, Block) for v in values)
+        return are_inputs or bool(deciding_inputs(values, self.block))
+
+    def _host_node(self, node: NodeProto, name: str, scope: _Scope) -> HostNode | None:
+        """A node with all values that it reads; None if one of them is missing."""
+        inputs: list[SSAValue | None] = []
+        captured: dict[str, SSAValue] = {}
+        for i in node.input:
+            value = self._value(i, scope) if i else None
+            if isinstance(value, _Missing):
+                return None
+            inputs.append(value)
+        attributes = _attributes_of(node, scope.bindings)
+        for attribute in attributes.values():
+            graphs = [attribute.g] if attribute.HasField("g") else []
+            for graph in (*graphs, *attribute.graphs):
+                for outer in outer_names(graph):
+                    value = self._value(outer, scope)
+                    if not isinstance(value, SSAValue):
+                        return None
+                    captured[outer] = value
+        return HostNode(
+            node, name, scope.opsets, attributes, scope.bindings, inputs, captured
+        )
+
+    # ---- what it can
 
     def _converted(
         self, node: NodeProto, name: str, scope: _Scope, used: set[str]
@@ -401,6 +542,13 @@ class _Importer:
         # Locations follow creation: an initializer belongs to its first reader.
         self.builder.set_location(name)
         attributes = _attributes_of(node, scope.bindings)
+        labelled = function_of_string_labels(node, attributes, scope.opsets)
+        if labelled is not None and self._is_at_root:
+            function = labelled
+        if any(map(is_host_value, inputs)) and function is None:
+            if node.op_type == "Identity" and self._is_at_root:
+                return inputs
+            raise NeedsHostError("an input is known only when the model runs")
         if convert is None and function is None:
             function = standard_function(node, attributes, scope.opsets, inputs)
             if function is None:
@@ -457,12 +605,11 @@ class _Subgraphs(SubgraphConverter):
         self._scope = scope
 
     def checkpoint(self) -> Callable[[], None]:
-        reports = (self._importer.unsupported, self._importer.deciding)
-        counts = [len(report) for report in reports]
+        reports = self._importer.reports
+        count = len(reports)
 
         def restore() -> None:
-            for report, count in zip(reports, counts, strict=True):
-                del report[count:]
+            del reports[count:]
 
         return restore
 
@@ -476,6 +623,11 @@ class _Subgraphs(SubgraphConverter):
         self, graph: GraphProto, arguments: Sequence[SSAValue] = ()
     ) -> list[SSAValue]:
         return self._importer._convert_subgraph(graph, self._scope, arguments)  # pyright: ignore[reportPrivateUsage] # one unit with the importer
+
+
+def _invalid(node: NodeProto, name: str, error: Exception) -> ModelError:
+    text = str(error).removeprefix("nn.")
+    return ModelError(f"{node.op_type} (node '{name}'): {text}")
 
 
 def _attributes_of(node: NodeProto, bindings: Attributes) -> dict[str, AttributeProto]:

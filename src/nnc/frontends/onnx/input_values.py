@@ -82,13 +82,14 @@ def deciding_inputs(values: Iterable[SSAValue], block: Block) -> list[int]:
         if isinstance(owner, Operation):
             stack.extend(owner.operands)
             continue
-        if owner is not block or not _may_decide(value):
+        if owner is not block or not may_decide(value):
             return []
         found.add(block.args.index(value))
     return sorted(found)
 
 
-def _may_decide(value: SSAValue) -> bool:
+def may_decide(value: SSAValue) -> bool:
+    """Whether a value is small enough to be what sizes and axes come from."""
     sizes = [d.as_int() for d in dims_of(value)]
     if None in sizes:
         return rank_of(value) <= 1

@@ -2,62 +2,42 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from onnx import ValueInfoProto
+from onnx import TensorProto, ValueInfoProto
 
 from nnc.dialects.nn.dtypes import element_type_for
+from nnc.dialects.nn.program import ValueType
 from nnc.dialects.nn.types import NnTensorType, bit_width, tensor_type
 from nnc.errors import CompileError, LoadError, ModelError
 from nnc.frontends.common import UnsupportedError
 from nnc.frontends.loader.limits import Limits
+from nnc.frontends.onnx.host_types import declared_type, host_type
 from nnc.frontends.onnx.tensors import dtype_of
-from nnc.symbolic import SYMBOL_PATTERN, Dim
+from nnc.frontends.symbol_names import SymbolTable
+from nnc.symbolic import Dim
 
 InputShapes: TypeAlias = Mapping[str, Sequence[int | str | None]]
 """Shapes by input name: sizes, names of free sizes, or None for some free size."""
 
-_RESERVED = {"floordiv", "mod", "max", "min"}
-
-
-class SymbolTable:
-    """Gives free dims their names: the model's own ones where they can be kept."""
-
-    def __init__(self) -> None:
-        self._names: dict[str, str] = {}
-        self._taken: set[str] = set()
-
-    def named(self, original: str) -> str:
-        """The symbol for a name of the model; the same name is the same symbol."""
-        if original not in self._names:
-            self._names[original] = self.fresh(original)
-        return self._names[original]
-
-    def fresh(self, wanted: str) -> str:
-        """A symbol that nothing else has, called like `wanted` as far as possible."""
-        name = re.sub(r"[^A-Za-z0-9_.$]", "_", wanted)[:64]
-        if not SYMBOL_PATTERN.match(name) or name in _RESERVED:
-            name = f"d_{name}"
-        unique, count = name, 0
-        while unique in self._taken:
-            count += 1
-            unique = f"{name}_{count}"
-        self._taken.add(unique)
-        return unique
-
 
 def input_types(
-    inputs: Sequence[ValueInfoProto], shapes: InputShapes, limits: Limits
-) -> list[NnTensorType]:
+    inputs: Sequence[ValueInfoProto],
+    shapes: InputShapes,
+    limits: Limits,
+    symbols: SymbolTable | None = None,
+) -> list[NnTensorType | ValueType]:
     """
     The type of each input, shapes that the caller gives before declared ones.
+
+    Sequences, optionals, maps and strings are values of the host. `symbols` takes the
+    names of free dims.
 
     Raises:
         CompileError: a given shape does not fit the model.
         ModelError: a shape is missing, or no shape.
-        UnsupportedError: an input is no tensor, or of an element type without values.
+        UnsupportedError: an input is of an element type without values.
     """
     unknown = set(shapes) - {i.name for i in inputs}
     if unknown:
@@ -65,7 +45,7 @@ def input_types(
         raise CompileError(
             f"input_shapes names '{min(unknown)}', but the inputs are {names}"
         )
-    symbols = SymbolTable()
+    symbols = symbols or SymbolTable()
     fixed = _fixed_names(inputs, shapes)
     return [_input_type(i, shapes.get(i.name), fixed, symbols, limits) for i in inputs]
 
@@ -102,12 +82,16 @@ def _input_type(
     fixed: Mapping[str, int | str],
     symbols: SymbolTable,
     limits: Limits,
-) -> NnTensorType:
+) -> NnTensorType | ValueType:
     what = f"input '{info.name}'"
     if not info.type.HasField("tensor_type"):
         kind = info.type.WhichOneof("value") or "value without a type"
-        raise UnsupportedError(f"{what} is a {kind.removesuffix('_type')}")
+        if kind not in ("sequence_type", "optional_type", "map_type"):
+            raise UnsupportedError(f"{what} is a {kind.removesuffix('_type')}")
+        return ValueType(str(host_type(info.type)))
     declared = info.type.tensor_type
+    if declared.elem_type == TensorProto.STRING:
+        return ValueType(str(declared_type(info.type, symbols)))
     element_type = element_type_for(dtype_of(declared.elem_type, what))
     if given is None and not declared.HasField("shape"):
         raise ModelError(

@@ -23,10 +23,12 @@ from nnc.frontends.onnx.node import (
     known_ints,
     normalized_axes,
     normalized_axis,
+    sizes_or_data,
 )
 from nnc.frontends.onnx.registry import Converted, converter
 from nnc.frontends.shape_rules import UNBOUNDED, reshaped_dims
-from nnc.symbolic import Dim, DimLike, ceildiv, dim_min, dim_product
+from nnc.frontends.sizes import Element, data_slice, expanded_dims, reshape_target
+from nnc.symbolic import Dim, ceildiv, dim_min, dim_product
 
 # ---------------------------------------------------------------- shapes
 
@@ -50,8 +52,10 @@ def _reshape_attribute(node: Node, b: Builder) -> Converted:
 
 @converter("Reshape", since=5)
 def _reshape(node: Node, b: Builder) -> Converted:
-    target = known_dims(b, node.input(1), "the target shape")
-    return _reshaped(b, node.input(0), target, bool(node.attr_int("allowzero", 0)))
+    x, keep_zeros = node.input(0), bool(node.attr_int("allowzero", 0))
+    target = sizes_or_data(b, node.input(1), "the target shape")
+    resolved = reshape_target(b, dims_of(x), target, keep_zeros=keep_zeros)
+    return _reshaped(b, x, resolved, keep_zeros)
 
 
 @converter("Flatten")
@@ -99,8 +103,14 @@ def _transpose(node: Node, b: Builder) -> Converted:
 @converter("Expand", since=8)
 def _expand(node: Node, b: Builder) -> Converted:
     x = node.input(0)
-    target = known_dims(b, node.input(1), "the target shape")
+    elements = sizes_or_data(b, node.input(1), "the target shape")
+    target = expanded_dims(b, dims_of(x), elements)
     require_sizes(target, "the target shape")
+    # Where the target is data, it may contradict a size that is known.
+    first = rank_of(x) - len(target)
+    for axis, element in enumerate(elements, first):
+        if axis >= 0 and not isinstance(element, Dim) and dims_of(x)[axis] != 1:
+            x = b.with_dim(x, axis, target[axis - first])
     return b.broadcast_to(x, b.common_dims(dims_of(x), target))
 
 
@@ -254,8 +264,8 @@ def _slice_attributes(node: Node, b: Builder) -> Converted:
 
 @converter("Slice", since=10)
 def _slice(node: Node, b: Builder) -> Converted:
-    starts = known_dims(b, node.input(1), "starts")
-    ends = known_dims(b, node.input(2), "ends")
+    starts = sizes_or_data(b, node.input(1), "starts")
+    ends = sizes_or_data(b, node.input(2), "ends")
     axes, steps = node.optional_input(3), node.optional_input(4)
     return _sliced(
         b,
@@ -270,8 +280,8 @@ def _slice(node: Node, b: Builder) -> Converted:
 def _sliced(
     b: Builder,
     x: SSAValue,
-    starts: Sequence[DimLike],
-    ends: Sequence[DimLike],
+    starts: Sequence[int | Element],
+    ends: Sequence[int | Element],
     axes: Sequence[int],
     steps: Sequence[int],
 ) -> SSAValue:
@@ -280,7 +290,34 @@ def _sliced(
     axes = normalized_axes(axes, rank_of(x))
     # A step beyond any size picks one element.
     steps = [max(-UNBOUNDED, min(s, UNBOUNDED)) for s in steps]
-    return b.slice(x, starts, ends, axes, steps)
+    bounds = list(zip(starts, ends, axes, steps, strict=True))
+    known = [
+        (start, end, axis, step)
+        for start, end, axis, step in bounds
+        if not isinstance(start, SSAValue) and not isinstance(end, SSAValue)
+    ]
+    if known:
+        x = b.slice(x, *map(list, zip(*known, strict=True)))
+    for start, end, axis, step in bounds:
+        if isinstance(start, SSAValue) or isinstance(end, SSAValue):
+            x = _sliced_by_data(b, x, axis, start, end, step)
+    return x
+
+
+def _sliced_by_data(
+    b: Builder,
+    x: SSAValue,
+    axis: int,
+    start: int | Element,
+    end: int | Element,
+    step: int,
+) -> SSAValue:
+    if step == 0:
+        raise InvalidNodeError(f"the step of axis {axis} is 0")
+    first, last = (v if isinstance(v, SSAValue) else Dim.of(v) for v in (start, end))
+    return b.slice_range(
+        x, axis, data_slice(b, dims_of(x)[axis], first, last, step), step
+    )
 
 
 _PAD_MODES: dict[str, PadMode] = {

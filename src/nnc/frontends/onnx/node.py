@@ -255,15 +255,28 @@ def normalized_axes(axes: Sequence[int], rank: int) -> list[int]:
 
 def known_dims(builder: Builder, value: SSAValue, what: str) -> list[Dim]:
     """
-    What an input that must be known at compile time holds.
+    What an input holds that is a vector of sizes, or one size.
+
+    Those that are known as dims; others the run reads when they are computed.
 
     Raises:
-        UnsupportedError: it depends on data.
+        DependsOnDataError: it is computed in a loop or a branch, or how many sizes
+            there are is not known.
     """
-    dims = builder.known(value)
-    if dims is None:
+    return builder.sizes(value, what)
+
+
+def sizes_or_data(builder: Builder, value: SSAValue, what: str) -> list[Dim | SSAValue]:
+    """
+    The elements of a vector: what is known of them, else i64 scalars.
+
+    Raises:
+        DependsOnDataError: how many there are is not known.
+    """
+    elements = builder.elements(value)
+    if elements is None:
         raise DependsOnDataError(f"{what} must not depend on data", value)
-    return dims
+    return elements
 
 
 def known_ints(builder: Builder, value: SSAValue, what: str) -> list[int]:
@@ -273,7 +286,10 @@ def known_ints(builder: Builder, value: SSAValue, what: str) -> list[int]:
     Raises:
         UnsupportedError: it is no constant.
     """
-    values = [d.as_int() for d in known_dims(builder, value, what)]
+    dims = builder.known(value)
+    if dims is None:
+        raise DependsOnDataError(f"{what} must not depend on data", value)
+    values = [d.as_int() for d in dims]
     known = [v for v in values if v is not None]
     if len(known) != len(values):
         raise UnsupportedError(f"{what} must be constant")

@@ -25,6 +25,7 @@ MICROSOFT: Final = "com.microsoft"
 GROUPS: Final = (
     "attention",
     "batch_norm",
+    "compaction",
     "control",
     "conv",
     "deform",

@@ -10,12 +10,12 @@ from xdsl.ir import SSAValue
 from nnc.dialects.nn.types import F32, dims_of, element_type_of
 from nnc.frontends.common import (
     Builder,
-    DependsOnDataError,
     InvalidNodeError,
     UnsupportedError,
 )
 from nnc.frontends.onnx.node import Node, known_dims
 from nnc.frontends.onnx.registry import Converted, converter
+from nnc.frontends.sizes import range_count
 from nnc.symbolic import Dim, ceildiv, dim_product
 
 
@@ -88,9 +88,10 @@ def _constant_of_shape(node: Node, b: Builder) -> Converted:
 
 @converter("Range", since=11)
 def _range(node: Node, b: Builder) -> Converted:
-    values = [b.reshape(node.input(i), ()) for i in range(3)]
-    start, _, step = values
-    count = _range_count(b, values)
+    inputs = [node.input(i) for i in range(3)]
+    with b.at_root(*inputs):
+        start, limit, step = (b.reshape(v, ()) for v in inputs)
+    count = _range_count(b, (start, limit, step))
     type_ = element_type_of(start)
     steps = b.iota([count], 0, type_)
     if b.constant_scalar(step) != 1:
@@ -98,12 +99,10 @@ def _range(node: Node, b: Builder) -> Converted:
     return steps if b.constant_scalar(start) == 0 else b.add(steps, start)
 
 
-def _range_count(b: Builder, values: list[SSAValue]) -> Dim:
+def _range_count(b: Builder, values: tuple[SSAValue, SSAValue, SSAValue]) -> Dim:
     known = [b.known_ratios(v) for v in values]
     if any(k is None for k in known):
-        raise DependsOnDataError(
-            "start, limit and delta must not depend on data", *values
-        )
+        return range_count(b, *values)
     start, limit, step = (k[0] for k in known if k is not None)
     fractions = [r.as_fraction() for r in (start, limit, step)]
     if fractions[2] == 0:

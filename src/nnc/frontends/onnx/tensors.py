@@ -165,6 +165,27 @@ class TensorReader:
             array = array.astype(dtype)
         return array.reshape(shape)
 
+    def read_any(self, tensor: TensorProto, what: str) -> Array:
+        """
+        As `read`, of tensors of strings too: an array of objects.
+
+        Raises:
+            LoadError: its data and its shape do not fit.
+            UnsupportedError: `nn` has no such element type.
+        """
+        if tensor.data_type != TensorProto.STRING:
+            return self.read(tensor, what)
+        shape = tuple(tensor.dims)
+        if any(d < 0 for d in shape) or len(tensor.string_data) != math.prod(shape):
+            raise LoadError(
+                f"{what} has {len(tensor.string_data)} strings, but its shape is "
+                f"{list(shape)}"
+            )
+        self._limits.check_dims(shape, 8, what)
+        array = np.empty(len(tensor.string_data), np.object_)
+        array[:] = [s.decode("utf-8", "replace") for s in tensor.string_data]
+        return array.reshape(shape)
+
     def _external_bytes(self, tensor: TensorProto, nbytes: int, what: str) -> Array:
         entries: dict[str, str] = {}
         for entry in tensor.external_data:

@@ -26,6 +26,7 @@ from xdsl.interpreter import (
 from xdsl.ir import Operation
 
 from nnc.dialects.nn.control import IfOp, LoopOp
+from nnc.dialects.nn.program import DefineDimsOp, HostOp, RunStageOp
 from nnc.dialects.nn.structure import DispatchOp, YieldOp
 from nnc.errors import InternalError, NncError
 from nnc.interpreters.nn import (
@@ -36,6 +37,7 @@ from nnc.interpreters.nn import (
     elementwise,
     linear,
     movement,
+    program,
     reduction,
     regions,
     resize,
@@ -128,6 +130,28 @@ class NnRegionFunctions(InterpreterFunctions):
     ) -> PythonValues:
         """The values after the last iteration."""
         return control.run_loop(op, operands, interpreter.run_op, self.environment)
+
+    @impl(DefineDimsOp)
+    def run_define_dims(
+        self, interpreter: Interpreter, op: DefineDimsOp, operands: PythonValues
+    ) -> PythonValues:
+        """Nothing; symbols have their values from here on."""
+        program.define_dims(op, operands, self.environment)
+        return ()
+
+    @impl(HostOp)
+    def run_host(
+        self, interpreter: Interpreter, op: HostOp, operands: PythonValues
+    ) -> PythonValues:
+        """The outputs of the op."""
+        return program.run_host(op, operands)
+
+    @impl(RunStageOp)
+    def run_stage(
+        self, interpreter: Interpreter, op: RunStageOp, operands: PythonValues
+    ) -> PythonValues:
+        """The outputs of the stage."""
+        return program.run_stage(op, operands, interpreter.run_op, self.environment)
 
     @impl_callable(FuncOp)
     def call_function(

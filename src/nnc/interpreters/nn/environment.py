@@ -32,6 +32,11 @@ class Environment:
     run_seed: int = 0
     """What `nn.run_seed` gives."""
 
+    def define(self, values: Mapping[str, int]) -> None:
+        """Give symbols their values, which the data of this run say."""
+        assert isinstance(self.symbols, dict)
+        self.symbols.update(values)
+
     def sizes(self, dims: Sequence[Dim], op: Operation) -> tuple[int, ...]:
         """
         The values of `dims`.

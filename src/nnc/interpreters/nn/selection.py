@@ -107,3 +107,11 @@ def _overlaps(box: Array, others: Array) -> Array:
     union = area + areas - common
     is_real = np.all(high > low, 1) & (common > 0) & (union > 0)
     return np.where(is_real & (area > 0) & (areas > 0), common / union, -np.inf)
+
+
+@REFERENCES.implements(nn.CompactOp)
+def _compact(_op: nn.CompactOp, _: Environment, mask: Array) -> tuple[Array, Array]:
+    (found,) = np.nonzero(mask)
+    indices = np.zeros(mask.shape, np.int64)
+    indices[: len(found)] = found
+    return indices, np.array([len(found)], np.int64)

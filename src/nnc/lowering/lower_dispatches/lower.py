@@ -16,7 +16,7 @@ from nnc.analysis.work import Work, work_of
 from nnc.dialects.nn.base import LOCATION
 from nnc.dialects.nn.linear import LuOp
 from nnc.dialects.nn.regions import RoiAlignOp, RoiMaxPoolOp
-from nnc.dialects.nn.selection import ArgSortOp, ScatterOp, TopKOp
+from nnc.dialects.nn.selection import ArgSortOp, CompactOp, ScatterOp, TopKOp
 from nnc.dialects.nn.suppression import NonMaxSuppressionOp
 from nnc.dialects.nn.winograd import WinogradProductOp
 from nnc.dialects.rt import DispatchOp, LaunchOp
@@ -36,7 +36,11 @@ from nnc.lowering.lower_dispatches.pointwise import build_pointwise
 from nnc.lowering.lower_dispatches.reduction import build_rows
 from nnc.lowering.lower_dispatches.roi import RoiAlignKernel, RoiMaxPoolKernel
 from nnc.lowering.lower_dispatches.scan import ScanKernel
-from nnc.lowering.lower_dispatches.selection import TopKKernel, build_scatter
+from nnc.lowering.lower_dispatches.selection import (
+    TopKKernel,
+    build_compact,
+    build_scatter,
+)
 from nnc.lowering.lower_dispatches.sorting import ArgSortKernel
 from nnc.lowering.lower_dispatches.suppression import SuppressionKernel
 from nnc.lowering.lower_dispatches.window import WindowKernel
@@ -129,6 +133,8 @@ def schedule_selection(
     kb, inputs, outputs = start_kernel(dispatch, target)
     op = form.anchor
     match op:
+        case CompactOp():
+            tasks = build_compact(kb, op, inputs, outputs)
         case TopKOp():
             tasks = TopKKernel(kb, op, inputs, outputs).build()
         case LuOp():

@@ -13,7 +13,7 @@ from xdsl.dialects.builtin import f32, i64
 from xdsl.ir import Attribute, SSAValue
 
 from nnc.dialects import simd
-from nnc.dialects.nn.selection import ScatterOp, TopKOp
+from nnc.dialects.nn.selection import CompactOp, ScatterOp, TopKOp
 from nnc.dialects.nn.types import bit_width, dims_of, is_float
 from nnc.dialects.simd.types import bits_of
 from nnc.lowering.lower_dispatches.elementwise import convert
@@ -152,6 +152,36 @@ def checked(kb: KernelBuilder, value: SSAValue, size: DimLike) -> Index:
     last = kb.add(simd.SubOp(extent, one))
     value = kb.add(simd.MaxOp(kb.add(simd.MinOp(value, last)), zero))
     return kb.to_index(value)
+
+
+def build_compact(
+    kb: KernelBuilder,
+    op: CompactOp,
+    inputs: Mapping[SSAValue, BufferArg],
+    outputs: Sequence[BufferArg],
+) -> Dim:
+    """
+    One walk: each position is written where the next true element's belongs.
+
+    There is no branch to mispredict: what a false element leaves there, the next one
+    overwrites. Gives the task count.
+    """
+    mask, (indices, count) = inputs[op.operand], outputs
+    size = simple(dims_of(op.operand)[0])
+
+    def step(position: Index, state: list[SSAValue]) -> list[SSAValue]:
+        found = kb.opaque(state[0], nonnegative=True)
+        _store(kb, kb.to_data(position, i64), indices, [found])
+        is_true = _load(kb, mask, [position])
+        return [kb.value(kb.select(is_true, found + 1, found))]
+
+    (last,) = kb.fold(0, size, 1, [kb.value(0)], step)
+    found = kb.opaque(last, nonnegative=True)
+    zero = kb.constant(0, i64)
+    with kb.loop(found, size) as position:
+        _store(kb, zero, indices, [position])
+    _store(kb, kb.to_data(found, i64), count, [0])
+    return Dim.of(1)
 
 
 class TopKKernel:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, parser
 
 import nnc
-from nnc.errors import InputError, LimitExceeded, ModelError, UnsupportedOp
+from nnc.errors import InputError, LimitExceeded, ModelError
 from nnc.testing import compare
 
 Array = NDArray[Any]
@@ -22,7 +22,9 @@ def parse(graph: str, opset: int = 17) -> ModelProto:
     return parser.parse_model(f'<ir_version: 8, opset_import: ["": {opset}]> g {graph}')
 
 
-def check(model: ModelProto, *feeds: Mapping[str, Array]) -> nnc.CompiledModel:
+def check(
+    model: ModelProto, *feeds: Mapping[str, Array]
+) -> nnc.CompiledModel | nnc.ProgramModel:
     """Compile once, compare with ONNX Runtime on all feeds."""
     import onnxruntime
 
@@ -101,7 +103,7 @@ def test_a_squeeze_of_what_may_be_one() -> None:
         exe(floats(3, 2))
 
 
-def test_branches_of_other_shapes_are_refused() -> None:
+def test_branches_of_other_shapes_are_steps_of_a_program() -> None:
     graph = """
     (bool c, float[4] x) => (float[M] y) {
       y = If (c) <
@@ -110,8 +112,12 @@ def test_branches_of_other_shapes_are_refused() -> None:
       >
     }
     """
-    with pytest.raises(UnsupportedOp, match=r"another shape in each branch"):
-        nnc.compile(parse(graph))
+    x = floats(4)
+    feeds = ({"c": np.array(c), "x": x} for c in (True, False, True))
+    exe = check(parse(graph), *feeds)
+    assert [(s.kind, s.what) for s in exe.info.steps] == [
+        ("host", "If, compiled 2 times so far")
+    ]
 
 
 LOOP = """
@@ -167,7 +173,7 @@ def test_a_loop_stacks_what_it_computes() -> None:
     check(parse(graph), *({"x": floats(n), "d": floats(n)} for n in (1, 4, 33)))
 
 
-def test_a_stack_whose_size_is_data_is_refused() -> None:
+def test_a_stack_whose_size_is_data() -> None:
     graph = """
     (int64 n, float[4] x) => (float[M, 4] all) <bool c = {1}> {
       y, all = Loop (n, c, x) <
@@ -177,8 +183,9 @@ def test_a_stack_whose_size_is_data_is_refused() -> None:
       >
     }
     """
-    with pytest.raises(UnsupportedOp, match="iterations depends on data"):
-        nnc.compile(parse(graph))
+    feeds = ({"n": np.array(n), "x": floats(4)} for n in (3, 0, -1, 1))
+    exe = check(parse(graph), *feeds)
+    assert [step.kind for step in exe.info.steps] == ["stage", "sizes", "stage"]
 
 
 GROWING = """
@@ -206,9 +213,11 @@ def test_a_loop_of_values_that_grow_is_written_out() -> None:
     compare(parts, np.stack([x[0:2], np.tile(x, 2)[1:3]]))
 
 
-def test_values_that_grow_as_data_says_are_refused() -> None:
-    with pytest.raises(UnsupportedOp, match="Slice"):
-        nnc.compile(parse(GROWING.replace("COUNT", "n")))
+def test_values_that_grow_as_data_says() -> None:
+    model = parse(GROWING.replace("COUNT", "n"))
+    feeds = ({"x": floats(4), "n": np.array(n)} for n in (1, 2, 5, 0))
+    exe = check(model, *feeds)
+    assert [step.kind for step in exe.info.steps] == ["stage", "host"]
 
 
 def test_a_missing_output_is_an_error() -> None:

@@ -265,9 +265,9 @@ def refused(model: Any, error: type[NncError], message: str) -> None:
 
 def test_all_unsupported_nodes_are_reported_together():
     nodes = [
-        helper.make_node("NonZero", ["x"], ["a"], name="first"),
+        helper.make_node("Fee", ["x"], ["a"], name="first"),
         helper.make_node("Relu", ["a"], ["b"]),
-        helper.make_node("Unique", ["b"], ["c"], name="second"),
+        helper.make_node("Fie", ["b"], ["c"], name="second"),
         helper.make_node("Foo", ["x"], ["d"], name="third", domain="my.ops"),
         helper.make_node("MaxPool", ["x"], ["e", "f"], name="fine", kernel_shape=[1]),
         helper.make_node("Sum", ["c", "d"], ["y"]),
@@ -275,8 +275,8 @@ def test_all_unsupported_nodes_are_reported_together():
     with pytest.raises(UnsupportedOp) as caught:
         import_model(model_of(nodes, outputs=("y",)), ctx=NncContext())
     assert [(n.node, n.op) for n in caught.value.nodes] == [
-        ("first", "NonZero"),
-        ("second", "Unique"),
+        ("first", "Fee"),
+        ("second", "Fie"),
         ("third", "my.ops.Foo"),
     ]
     assert "3 nodes are not supported" in str(caught.value)
@@ -284,11 +284,11 @@ def test_all_unsupported_nodes_are_reported_together():
 
 def test_unsupported_nodes_come_before_invalid_ones():
     nodes = [
-        helper.make_node("NonZero", ["x"], ["a"]),
+        helper.make_node("Fee", ["x"], ["a"]),
         helper.make_node("Flatten", ["x"], ["b"], axis=9),
         helper.make_node("Sum", ["a", "b"], ["y"]),
     ]
-    refused(model_of(nodes), UnsupportedOp, "NonZero")
+    refused(model_of(nodes), UnsupportedOp, "Fee")
 
 
 def test_converters_that_fail_are_bugs_that_name_the_node(
@@ -392,9 +392,8 @@ def test_initializer_given_twice_is_refused():
 
 def test_inputs_that_are_no_tensors_are_refused():
     model = model_of([RELU])
-    sequence = helper.make_tensor_sequence_value_info("x", TensorProto.FLOAT, [1])
-    model.graph.input[0].CopyFrom(sequence)
-    refused(model, UnsupportedOp, "input 'x' is a sequence")
+    model.graph.input[0].type.sparse_tensor_type.elem_type = TensorProto.FLOAT
+    refused(model, UnsupportedOp, "input 'x' is a sparse_tensor")
 
 
 def test_nested_subgraphs_are_limited():
@@ -459,11 +458,6 @@ def test_weights_of_enormous_shape_are_refused(dims: list[int]):
 def test_weights_of_unknown_type_are_refused(dtype: int):
     model = weight_model(raw_weight([3], bytes(12), dtype))
     refused(model, LoadError, "initializer 'w' has an unknown element type")
-
-
-def test_weights_of_unsupported_type_are_reported():
-    model = weight_model(raw_weight([3], bytes(12), TensorProto.STRING))
-    refused(model, UnsupportedOp, "initializer 'w' has element type")
 
 
 def test_weights_with_two_data_fields_are_refused():

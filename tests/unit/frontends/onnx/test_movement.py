@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnc.errors import ModelError, UnsupportedOp
+from nnc.errors import ModelError
 
 F32 = np.float32
 I64 = np.int64
@@ -89,9 +89,15 @@ def test_reshape_to_an_invalid_target_is_refused(
         )
 
 
-def test_reshape_by_data_is_refused(import_text: Any):
-    with pytest.raises(UnsupportedOp, match="target shape must not depend on data"):
-        import_text("(float[4] x, int64[2] s) => (float[] y) { y = Reshape(x, s) }")
+def test_reshape_by_data_reads_the_sizes_in_the_run(import_text: Any):
+    text = import_text("(float[4] x, int64[2] s) => (float[] y) { y = Reshape(x, s) }")
+    assert text.count("nn.define_dims") == 2
+    assert "#nn.shape<Reshape_y_size, Reshape_y_size_1>" in text
+
+
+def test_reshape_to_a_rank_that_is_data_is_compiled_late(import_text: Any):
+    text = import_text("(float[4] x, int64[N] s) => (float[] y) { y = Reshape(x, s) }")
+    assert 'op_type = "Deferred"' in text
 
 
 def test_reshape_before_opset_5_has_an_attribute(run_graph: Any):
