@@ -380,12 +380,12 @@ class _Importer:
         self, name: str, tensor: Initializer, payload: Array | None
     ) -> SSAValue | _Missing:
         what = f"initializer '{name}'"
-        if tensor.data_type == TensorProto.STRING and self._is_at_root:
-            return self.host.constant(self.model.reader.read_any(tensor, what), name)
         reader = self.model.reader
         try:
             if isinstance(tensor, SparseTensorProto):
                 array = dense(tensor, reader, self.limits, what)
+            elif tensor.data_type == TensorProto.STRING and self._is_at_root:
+                return self.host.constant(reader.read_any(tensor, what), name)
             else:
                 array = reader.read(tensor, what, payload)
         except UnsupportedError as error:
@@ -477,7 +477,11 @@ class _Importer:
 
     def _can_move(self, node: HostNode, error: UnsupportedError) -> bool:
         """Whether a node can be run by the host, or compiled late."""
-        if isinstance(error, NeedsHostError) or self._deciding(error):
+        values = self._deciding(error)
+        if values and all(self.builder.constant_value(v) is not None for v in values):
+            # Known already: it would be refused again when the program runs.
+            return False
+        if isinstance(error, NeedsHostError) or values:
             return True
         return is_control(node.domain, node.proto.op_type) or self.host.has_op(node)
 

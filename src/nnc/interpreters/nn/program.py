@@ -75,7 +75,7 @@ def _main_of_stage(op: RunStageOp) -> FuncOp:
         module = module.parent_op()
     name = op.stage.root_reference.data
     for inner in () if module is None else module.body.block.ops:
-        if isinstance(inner, ModuleOp) and inner.sym_name is not None:
-            if inner.sym_name.data == name:
-                return main_of(inner)
+        symbol = inner.sym_name if isinstance(inner, ModuleOp) else None
+        if isinstance(inner, ModuleOp) and symbol is not None and symbol.data == name:
+            return main_of(inner)
     raise RunError(f"{op.name}: there is no stage @{name}")

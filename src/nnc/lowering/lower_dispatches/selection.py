@@ -171,16 +171,16 @@ def build_compact(
 
     def step(position: Index, state: list[SSAValue]) -> list[SSAValue]:
         found = kb.opaque(state[0], nonnegative=True)
-        _store(kb, kb.to_data(position, i64), indices, [found])
-        is_true = _load(kb, mask, [position])
+        store(kb, kb.to_data(position, i64), indices, [found])
+        is_true = load(kb, mask, [position])
         return [kb.value(kb.select(is_true, found + 1, found))]
 
     (last,) = kb.fold(0, size, 1, [kb.value(0)], step)
     found = kb.opaque(last, nonnegative=True)
     zero = kb.constant(0, i64)
     with kb.loop(found, size) as position:
-        _store(kb, zero, indices, [position])
-    _store(kb, kb.to_data(found, i64), count, [0])
+        store(kb, zero, indices, [position])
+    store(kb, kb.to_data(found, i64), count, [0])
     return Dim.of(1)
 
 

@@ -307,9 +307,3 @@ def test_grouped_sees_both_ways(run_node: Any, rng: Any):
     wanted = weights / weights.sum(-1, keepdims=True) @ v
     wanted = wanted.transpose(0, 2, 1, 3).reshape(2, 5, -1)
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
-
-
-def test_grouped_needs_its_length_while_it_compiles(run_node: Any, rng: Any):
-    inputs = grouped(rng, [5, 5], 5, 0)
-    with pytest.raises(UnsupportedOp, match="total_sequence_length"):
-        run_node("GroupQueryAttention", inputs, num_heads=4, kv_num_heads=2)

@@ -11,7 +11,7 @@ from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
 import nnc
-from nnc.errors import ModelError, UnsupportedOp
+from nnc.errors import ModelError
 from nnc.frontends.onnx.ml import ML
 
 F32 = np.float32
@@ -188,15 +188,3 @@ def test_damaged_trees_are_refused(x: Any):
         nnc.compile(
             model("TreeEnsembleRegressor", {"x": x}, **tree("BRANCH_LT"), **target)
         )
-
-
-def test_labels_that_are_strings_are_refused(x: Any):
-    proto = model(
-        "LinearClassifier",
-        {"x": x},
-        2,
-        coefficients=[1.0] * 8,
-        classlabels_strings=["a", "b"],
-    )
-    with pytest.raises(UnsupportedOp, match="strings"):
-        nnc.compile(proto)

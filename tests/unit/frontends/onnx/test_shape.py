@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, parser
 
 from nnc.context import NncContext
-from nnc.errors import LimitExceeded, ModelError, UnsupportedOp
+from nnc.errors import LimitExceeded, ModelError
 from nnc.frontends.detect import import_model
 from nnc.interpreters.nn import run_module
 
@@ -31,11 +31,6 @@ def test_constant_forms_agree(agrees: Any):
         }""",
         {"x": np.zeros(1, F32)},
     )
-
-
-def test_constant_of_text_is_refused(import_text: Any):
-    with pytest.raises(UnsupportedOp, match="value_string"):
-        import_text('(float[1] x) => (string[] y) { y = Constant<value_string="a">() }')
 
 
 # ---------------------------------------------------------------- shapes
