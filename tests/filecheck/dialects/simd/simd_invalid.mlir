@@ -49,7 +49,7 @@ func.func @element_size(%x: vector<4xi7>) {
 // -----
 
 func.func @pointer_to_nothing_storable(%n: index) {
-  // CHECK: simd.ptr: expected a float or an integer of 1, 8, 16, 32 or 64 bits, got index
+  // CHECK: simd.ptr: expected a float, a complex number or an integer of 1, 2, 4, 8, 16, 32 or 64 bits, got index
   %0 = simd.alloca 4 : !simd.ptr<index>
   func.return
 }
@@ -251,5 +251,29 @@ func.func @tile_size(%p: !simd.ptr<f32>, %i: index) {
 func.func @tile_type(%p: !simd.ptr<f32>, %i: index, %x: vector<2xf64>) {
   // CHECK: simd.store_rows: vector<2xf64> does not fit a pointer to f32
   simd.store_rows(%x, %x), %p[%i], %i {width = 2} : (vector<2xf64>, vector<2xf64>), !simd.ptr<f32>
+  func.return
+}
+
+// -----
+
+func.func @lanes_that_are_not_computed_with(%x: vector<4xf8E5M2>) {
+  // CHECK: simd.add: f8E5M2 cannot be a lane; use a float or an integer of 1, 8, 16, 32 or 64 bits
+  %0 = simd.add %x, %x {width = 4} : vector<4xf8E5M2>
+  func.return
+}
+
+// -----
+
+func.func @cast_of_complex(%x: complex<f32>) {
+  // CHECK: simd.cast: complex numbers cannot be cast
+  %0 = simd.cast %x {width = 1} : complex<f32> -> f32
+  func.return
+}
+
+// -----
+
+func.func @constant_of_bits() {
+  // CHECK: simd.constant: value of type f32 cannot fill vector<4xf8E5M2>
+  %0 = simd.constant 1.0 : f32 {width = 4} : vector<4xf8E5M2>
   func.return
 }

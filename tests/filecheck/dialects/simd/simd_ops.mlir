@@ -279,3 +279,22 @@ func.func @tiles(%p: !simd.ptr<f32>, %i: index, %x: vector<2xf32>) {
   simd.store_rows(%x, %x), %p[%i], %i rows %i columns %i {width = 2} : (vector<2xf32>, vector<2xf32>), !simd.ptr<f32>
   func.return
 }
+
+// CHECK-LABEL: func.func @stored_only
+func.func @stored_only(%p: !simd.ptr<f8E4M3FN>, %q: !simd.ptr<i4>, %c: !simd.ptr<complex<f64>>, %i: index, %x: vector<4xf32>, %m: vector<4xi1>) {
+  // CHECK-NEXT: %{{.*}} = simd.load %p[%i] {width = 4} : !simd.ptr<f8E4M3FN> -> vector<4xf8E4M3FN>
+  %0 = simd.load %p[%i] {width = 4} : !simd.ptr<f8E4M3FN> -> vector<4xf8E4M3FN>
+  // CHECK-NEXT: %{{.*}} = simd.load %c[%i] {width = 1} : !simd.ptr<complex<f64>> -> complex<f64>
+  %1 = simd.load %c[%i] {width = 1} : !simd.ptr<complex<f64>> -> complex<f64>
+  // CHECK-NEXT: %{{.*}} = simd.cast %x {width = 4} {saturate = false} : vector<4xf32> -> vector<4xf8E4M3FN>
+  %2 = simd.cast %x {width = 4} {saturate = false} : vector<4xf32> -> vector<4xf8E4M3FN>
+  // CHECK-NEXT: %{{.*}} = simd.constant 56 : i8 {width = 4} : vector<4xf8E4M3FN>
+  %3 = simd.constant 56 : i8 {width = 4} : vector<4xf8E4M3FN>
+  // CHECK-NEXT: %{{.*}} = simd.select %m, %0, %3 {width = 4} : vector<4xi1>, vector<4xf8E4M3FN>
+  %4 = simd.select %m, %0, %3 {width = 4} : vector<4xi1>, vector<4xf8E4M3FN>
+  // CHECK-NEXT: %{{.*}} = simd.cast %x {width = 4} : vector<4xf32> -> vector<4xi4>
+  %5 = simd.cast %x {width = 4} : vector<4xf32> -> vector<4xi4>
+  // CHECK-NEXT: simd.store %5, %q[%i] {width = 4} : vector<4xi4>, !simd.ptr<i4>
+  simd.store %5, %q[%i] {width = 4} : vector<4xi4>, !simd.ptr<i4>
+  func.return
+}
