@@ -56,20 +56,21 @@ def compiled(model: Any, types: Any, **options: Any) -> Any:
 
 
 @pytest.mark.parametrize("classes", [2, 3])
-@pytest.mark.parametrize("name", list(CLASSIFIERS))
-def test_labels_are_strings(name: str, classes: int):
+@pytest.mark.parametrize("kind", list(CLASSIFIERS))
+def test_labels_are_strings(kind: str, classes: int):
     data: Any = datasets.make_classification(
         120, 8, n_informative=6, n_classes=classes, random_state=0
     )
     x, y = data[0].astype(np.float32), np.array(["no", "yes", "perhaps"])[data[1]]
-    model = CLASSIFIERS[name].fit(x, y)
+    model = CLASSIFIERS[kind].fit(x, y)
     for zipmap in (False, True):
         proto: Any = to_onnx(model, x[:1], options={"zipmap": zipmap})
         label, scores = nnc.compile(proto, cache=False)(x)
         assert label.tolist() == model.predict(x).tolist()
         if zipmap:
             assert set(scores[0]) == set(model.classes_)
-            scores = [[row[c] for c in model.classes_] for row in scores]
+            names: list[str] = model.classes_.tolist()
+            scores = [[row[name] for name in names] for row in scores]
         np.testing.assert_allclose(scores, model.predict_proba(x), atol=1e-4)
 
 
@@ -77,7 +78,8 @@ def test_maps_have_numbers_as_keys():
     data: Any = datasets.make_classification(50, 5, random_state=0)
     x, y = data[0].astype(np.float32), data[1]
     model = linear_model.LogisticRegression().fit(x, y)
-    label, scores = nnc.compile(to_onnx(model, x[:1]), cache=False)(x)  # pyright: ignore[reportArgumentType] # its stub says ModelProto or a tuple
+    proto: Any = to_onnx(model, x[:1])
+    label, scores = nnc.compile(proto, cache=False)(x)
     np.testing.assert_array_equal(label, model.predict(x))
     expected = model.predict_proba(x)[:, 1]
     np.testing.assert_allclose([row[1] for row in scores], expected, atol=1e-4)
