@@ -63,14 +63,21 @@ def _strings(value: object, kind: str, name: str) -> HostValue:
             value = np.array(value, np.object_)
         except ValueError as error:
             raise InputError(f"input '{name}': {error}") from error
-    array = _any_value(value, name)
-    if (
-        not isinstance(array, np.ndarray)
-        or array.dtype != np.object_
-        or not all(isinstance(v, str) for v in array.flat)
-    ):
+    array = _as_array(value, name)
+    if array is None or not _holds_strings(array):
         raise _wrong(value, kind, name)
-    return cast("NDArray[Any]", array)
+    return array
+
+
+def _holds_strings(array: NDArray[Any]) -> bool:
+    return array.dtype == np.object_ and all(isinstance(v, str) for v in array.flat)
+
+
+def _as_array(value: object, name: str) -> NDArray[Any] | None:
+    """An array of what can be read as one."""
+    found = _any_value(value, name)
+    is_array = isinstance(found, np.ndarray)
+    return cast("NDArray[Any]", found) if is_array else None
 
 
 def _numbers(value: object, dtype: str, kind: str, name: str) -> HostValue:
@@ -78,10 +85,10 @@ def _numbers(value: object, dtype: str, kind: str, name: str) -> HostValue:
         return np.array(value, dtype_named(dtype))
     if isinstance(value, list | tuple):
         raise _wrong(cast("Sequence[object]", value), kind, name)
-    array = _any_value(value, name)
-    if not isinstance(array, np.ndarray) or array.dtype != dtype_named(dtype):
+    array = _as_array(value, name)
+    if array is None or array.dtype != dtype_named(dtype):
         raise _wrong(value, kind, name)
-    return cast("NDArray[Any]", array)
+    return array
 
 
 def _any_value(value: object, name: str) -> HostValue:
@@ -149,10 +156,10 @@ _Seen: TypeAlias = "dict[int, list[NDArray[Any]]]"
 
 def _memory(array: NDArray[Any]) -> int:
     """What tells the memory behind an array from others."""
-    owner: Any = array
-    while isinstance(owner, np.ndarray) and owner.base is not None:
-        owner = owner.base
-    return id(owner)
+    base: Any = array.base
+    if isinstance(base, np.ndarray):
+        return _memory(cast("NDArray[Any]", base))
+    return id(array if base is None else base)
 
 
 def _note_memory(value: HostValue, seen: _Seen) -> None:
