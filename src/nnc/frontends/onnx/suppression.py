@@ -17,6 +17,7 @@ from nnc.dialects.nn.types import (
     rank_of,
 )
 from nnc.frontends.common import Builder, InvalidNodeError
+from nnc.frontends.onnx.compaction import true_positions
 from nnc.frontends.onnx.indexed_pool import size_of
 from nnc.frontends.onnx.node import Node
 from nnc.frontends.onnx.registry import Converted, converter
@@ -72,25 +73,19 @@ def _corners(b: Builder, boxes: SSAValue, are_centres: bool) -> SSAValue:
 def _joined(
     b: Builder, picked: SSAValue, counts: SSAValue, dims: Sequence[Dim]
 ) -> SSAValue:
-    """The picked boxes of all rows as triples of image, class and box."""
-    images, classes, room = dims
-    rows, total = images * classes, dim_product(dims)
-    place = b.iota([rows, room], 1, I64)
-    counts = b.reshape(counts, [rows])
-    start = b.emit(nn.CumulativeOp(counts, 0, exclusive=True))
-    target = b.add(b.reshape(start, [rows, 1]), place)
-    is_picked = b.compare(place, b.reshape(counts, [rows, 1]), "lt")
-    # One more place takes what was not picked.
-    target = b.select(is_picked, target, size_of(b, [total]))
-    shape = [images, classes, room]
-    parts = [
-        b.broadcast_to(b.iota([images, 1, 1], 0, I64), shape),
-        b.broadcast_to(b.iota([1, classes, 1], 1, I64), shape),
-        picked,
+    """The picked boxes of all classes as triples of image, class and box."""
+    _, classes, room = dims
+    total = dim_product(dims)
+    place = b.iota(dims, 2, I64)
+    is_picked = b.compare(place, b.reshape(counts, [*dims[:2], 1]), "lt")
+    positions = true_positions(b, b.reshape(is_picked, [total]))
+    # Without classes or room there is no position to be divided.
+    row = b.div(positions, b.binary(ew.MaximumOp, size_of(b, [room]), 1))
+    width = b.binary(ew.MaximumOp, size_of(b, [classes]), 1)
+    columns = [
+        b.div(row, width),
+        b.binary(ew.RemOp, row, width),
+        b.emit(nn.GatherOp(b.reshape(picked, [total]), positions, 0)),
     ]
-    triples = b.concat([b.reshape(p, [total, 1]) for p in parts], 1)
-    zeros = b.broadcast_to(b.scalar(0, I64), [total + 1, 3])
-    joined = b.emit(nn.ScatterOp(zeros, b.reshape(target, [total]), triples))
-    joined = b.slice(joined, [0], [total], [0], [1])
-    number = b.reduce(counts, "sum", [0], keep_dims=False)
-    return b.truncate(joined, 0, number)
+    (count,) = dims_of(positions)
+    return b.concat([b.reshape(c, [count, 1]) for c in columns], 1)
