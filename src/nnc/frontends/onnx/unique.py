@@ -11,6 +11,7 @@ from nnc.dialects.nn import elementwise as ew
 from nnc.dialects.nn.types import (
     BOOL,
     I64,
+    STORED_ONLY,
     U8,
     dims_of,
     element_type_of,
@@ -18,7 +19,7 @@ from nnc.dialects.nn.types import (
     is_float,
     rank_of,
 )
-from nnc.frontends.common import Builder
+from nnc.frontends.common import Builder, UnsupportedError
 from nnc.frontends.onnx.indexed_pool import size_of
 from nnc.frontends.onnx.node import Node
 from nnc.frontends.onnx.registry import Converted, converter
@@ -28,6 +29,8 @@ from nnc.symbolic import Dim, dim_product
 @converter("Unique", since=11)
 def _unique(node: Node, b: Builder) -> Converted:
     x = node.input(0)
+    if element_type_of(x) in STORED_ONLY:
+        raise UnsupportedError(f"the order of {element_type_of(x)}")
     if node.has_attr("axis"):
         axis = node.attr_axis(None, rank_of(x))
         order = [axis, *(a for a in range(rank_of(x)) if a != axis)]

@@ -94,3 +94,10 @@ def test_values_alone_and_what_follows(compiled: Any) -> None:
 def test_an_axis_that_there_is_not(compiled: Any) -> None:
     with pytest.raises(ModelError, match="Unique.*axis 2 does not exist"):
         compiled(graph("float", "N, M", 2, 1))
+
+
+@pytest.mark.parametrize("is_sorted", [0, 1])
+def test_complex_numbers(is_sorted: int, compiled: Any) -> None:
+    exe = compiled(graph("complex64", "N", None, is_sorted))
+    x = np.array([1 + 2j, 1, -1j, 1 + 2j, 1 - 1j], np.complex64)
+    check(exe, x, None, is_sorted)
