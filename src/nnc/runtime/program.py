@@ -201,6 +201,11 @@ class ProgramModel(Runnable["TensorSpec | HostSpec"]):
 
     # ---- what it is
 
+    def seed(self, number: int) -> None:
+        """As `CompiledModel.seed`, for every stage; their streams differ."""
+        for stage in self._stages:
+            stage.seed(number)
+
     @property
     def info(self) -> Info:
         """What was compiled, what that cost, and what runs have needed so far."""

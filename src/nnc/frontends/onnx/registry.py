@@ -64,8 +64,10 @@ GROUPS: Final = (
     "shape",
     "spectral",
     "support_vectors",
+    "suppression",
     "training",
     "trees",
+    "unique",
 )
 
 

@@ -9,6 +9,7 @@ from fractions import Fraction
 from functools import reduce
 from typing import get_args
 
+import numpy as np
 from xdsl.ir import SSAValue
 
 from nnc.analysis.ratio import Ratio
@@ -96,6 +97,9 @@ def _product(dim: Dim, scale: Ratio, fraction: Fraction | None) -> Dim:
 
 
 def _known_scales(b: Builder, value: SSAValue) -> list[Ratio]:
+    given = b.constant_value(value)
+    if given is not None and not np.all(np.isfinite(given)):
+        raise InvalidNodeError(f"scales must be numbers, not {given.tolist()}")
     scales = b.known_ratios(value)
     if scales is None:
         raise DependsOnDataError("scales must not depend on data", value)

@@ -10,9 +10,8 @@ from xdsl.ir import SSAValue
 from nnc.dialects import simd
 from nnc.lowering.lower_dispatches.index import Index, IndexLike
 from nnc.lowering.lower_dispatches.kernel_builder import KernelBuilder
-from nnc.symbolic import DimLike
 
-MOST_LEVELS = 40
+_MOST_LEVELS = 40
 """Levels of the largest heap that fits into memory."""
 
 
@@ -25,7 +24,7 @@ class Heap:
     put: Callable[[IndexLike, SSAValue], None]
     is_before: Callable[[SSAValue, SSAValue], SSAValue]
     """Whether the first of two elements belongs nearer to the root."""
-    levels: int
+    levels: IndexLike
 
     def build(self, size: IndexLike) -> None:
         """Make a heap of the first `size` elements."""
@@ -74,7 +73,16 @@ class Heap:
         kb.fold(0, self.levels, 1, [kb.value(start)], level)
 
 
-def levels_of(size: DimLike) -> int:
-    """The levels of a heap of as many elements."""
-    known = size if isinstance(size, int) else None
-    return MOST_LEVELS if known is None else max(1, known.bit_length())
+def levels_of(kb: KernelBuilder, size: IndexLike) -> IndexLike:
+    """The levels of a heap of as many elements: the bits of that number."""
+    known = Index.of(size).dim
+    if isinstance(known, int):
+        return max(1, known.bit_length())
+
+    def level(_: Index, state: list[SSAValue]) -> list[SSAValue]:
+        power, count = (kb.opaque(v, nonnegative=True) for v in state)
+        fits = kb.compare("sle", power, size)
+        return [kb.value(power * 2), kb.value(kb.select(fits, count + 1, count))]
+
+    _, count = kb.fold(0, _MOST_LEVELS, 1, [kb.value(1), kb.value(0)], level)
+    return kb.opaque(count, nonnegative=True)

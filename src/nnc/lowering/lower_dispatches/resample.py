@@ -26,7 +26,7 @@ from nnc.lowering.lower_dispatches.elementwise import (
 from nnc.lowering.lower_dispatches.expressions import Call, FromIndex, Node, Number
 from nnc.lowering.lower_dispatches.index import Index, simplified
 from nnc.lowering.lower_dispatches.kernel_builder import KernelBuilder
-from nnc.symbolic import Dim, dim_max
+from nnc.symbolic import Dim, dim_max, dim_min
 
 CUBIC_COEFFICIENT = -0.75
 
@@ -154,7 +154,11 @@ def _coordinate(
             moved = _call(simd.DivOp, _with(simd.AddOp, x, 0.5), scale)
             return _with(simd.SubOp, _call(simd.AddOp, shift, moved), 0.5)
         case "pytorch_half_pixel":
-            return x if after == 1 else _half_pixel(x, scale)
+            if after == 1:
+                return x
+            # A single element, of a size that the run tells, lies at 0.
+            is_many = _float(dim_min(dim_max(after - 1, 0), 1))
+            return _call(simd.MulOp, _half_pixel(x, scale), is_many)
         case "align_corners":
             # A single element lies on the first one, whatever the step.
             if given is None:

@@ -199,7 +199,7 @@ class TopKKernel:
         self.values, self.indices = outputs
         self.rows, self.size = (simple(d) for d in dims_of(op.operand))
         self.count = simple(op.count_dim)
-        self.levels = levels_of(self.count)
+        self.levels = levels_of(kb, self.count)
         self.row: IndexLike = 0
 
     def build(self) -> Dim:

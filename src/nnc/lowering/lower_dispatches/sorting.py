@@ -43,7 +43,7 @@ class ArgSortKernel:
         if self.rows == 0:
             return Dim.of(0)
         kb = self.kb
-        heap = Heap(kb, self._get, self._put, self._is_after, levels_of(self.rows))
+        heap = Heap(kb, self._get, self._put, self._is_after, levels_of(kb, self.rows))
         with kb.loop(0, self.rows) as i:
             self._put(i, kb.to_data(i, i64))
         heap.build(self.rows)

@@ -18,6 +18,7 @@ from nnc.dialects.nn.types import bit_width, dims_of
 from nnc.lowering.lower_dispatches.heap import Heap, levels_of
 from nnc.lowering.lower_dispatches.index import Index, IndexLike
 from nnc.lowering.lower_dispatches.kernel_builder import BufferArg, KernelBuilder
+from nnc.lowering.lower_dispatches.loops import lane_loop
 from nnc.lowering.lower_dispatches.selection import load, simple, store
 from nnc.symbolic import Dim
 
@@ -48,12 +49,12 @@ class SuppressionKernel:
         if self.images == 0 or self.classes == 0:
             return Dim.of(0)
         kb = self.kb
-        levels = levels_of(self.size)
-        heap = Heap(kb, self._get, self._put, self._is_better, levels)
         with kb.loop(kb.begin, kb.end) as task:
             self.row = kb.divmod(task, self.classes)
             self._clear()
             left = self._find_candidates()
+            levels = levels_of(kb, left)
+            heap = Heap(kb, self._get, self._put, self._is_better, levels)
             heap.build(left)
             limit = self._scalar(self.limit)
             limit = kb.add(simd.MinOp(limit, kb.to_data(self.room, i64)))
@@ -89,15 +90,14 @@ class SuppressionKernel:
         return kb.add(simd.OrOp(above, kb.add(simd.AndOp(is_equal, is_earlier))))
 
     def _clear(self) -> None:
-        """Set what may be read although nothing was picked."""
+        """Set the numbers that may be read although nothing was picked."""
         kb = self.kb
-        with kb.loop(0, self.room) as i:
-            store(kb, kb.constant(0, i64), self.picked, [*self.row, i])
-        length = simple(Dim.of(self.corners.dims[3]))
-        for side in range(4):
-            with kb.loop(0, length) as i:
-                zero = kb.constant(0, self.type)
-                store(kb, zero, self.corners, [*self.row, side, i])
+
+        def body(first: Index, width: int, mask: SSAValue | None) -> None:
+            zero = kb.constant(0, i64, width)
+            store(kb, zero, self.picked, [*self.row, first], width, mask)
+
+        lane_loop(kb, 0, self.room, kb.target.lanes(64), body)
 
     def _find_candidates(self) -> Index:
         """Gather the numbers of the boxes with a score; how many there are."""
@@ -114,7 +114,23 @@ class SuppressionKernel:
             self._put(found, kb.to_data(i, i64))
             return [kb.value(kb.select(is_one, found + 1, found))]
 
-        (count,) = kb.fold(0, self.size, 1, [kb.value(0)], look)
+        def block(first: Index, state: list[SSAValue]) -> list[SSAValue]:
+            # Most boxes of a detector have no score worth a look, one by one.
+            place = [*self.row, first]
+            scores = load(kb, self.scores, place, self.width)
+            above = kb.add(simd.CmpOp("gt", scores, kb.splat(least, self.width)))
+            if self.width > 1:
+                above = kb.add(simd.ReduceOp("or", above))
+            found = kb.add(simd.OrOp(above, takes_all))
+            return kb.choose(
+                found,
+                lambda: kb.fold(first, first + self.width, 1, state, look),
+                lambda: state,
+            )
+
+        whole = kb.floordiv(self.size, self.width) * self.width
+        state = kb.fold(0, whole, self.width, [kb.value(0)], block)
+        (count,) = kb.fold(whole, self.size, 1, state, look)
         return kb.opaque(count, nonnegative=True)
 
     def _look(

@@ -40,9 +40,14 @@ def _unique(call: Call) -> tuple[HostValue, ...]:
         firsts.setdefault(key, i)
     order = list(firsts)
     if call.attributes.integer("sorted", 1):
-        order.sort()
+        order.sort(key=_comparable)
     places = {key: i for i, key in enumerate(order)}
     inverse = np.array([places[key] for key in keys], np.int64)
     indices = np.array([firsts[key] for key in order], np.int64)
     counts = np.bincount(inverse, minlength=len(order)).astype(np.int64)
     return np.take(x, indices, axis), indices, inverse, counts
+
+
+def _comparable(key: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Complex numbers are compared by their real parts first, as numpy does."""
+    return tuple((v.real, v.imag) if isinstance(v, complex) else v for v in key)

@@ -12,11 +12,8 @@ DOMAINS = ("", "ai.onnx.preview.training")
 
 MISSING = {
     # What holds no tensor of numbers, or gives as many elements as data say.
-    "Compress",
     "ConcatFromSequence",
     "ImageDecoder",
-    "NonMaxSuppression",
-    "NonZero",
     "Optional",
     "OptionalGetElement",
     "OptionalHasElement",
@@ -33,7 +30,6 @@ MISSING = {
     "StringNormalizer",
     "StringSplit",
     "TfIdfVectorizer",
-    "Unique",
 }
 
 

@@ -92,6 +92,28 @@ def test_runs_differ_without_a_seed_only() -> None:
     assert not np.any(third[0] == first[0])
 
 
+def test_stages_are_seeded_together() -> None:
+    exe = nnc.compile(
+        model(
+            """(float[N] x) => (float[M] y) {
+                i = NonZero(x)
+                a = RandomUniformLike(x)
+                t = Squeeze(i)
+                g = Gather(a, t)
+                r = RandomUniformLike(g)
+                y = Add(g, r)
+            }"""
+        )
+    )
+    x = np.array([0, 1, 1, 0, 1], np.float32)
+    exe.seed(3)
+    first, second = exe(x), exe(x)
+    exe.seed(3)
+    assert first.shape == (3,)
+    np.testing.assert_array_equal(exe(x), first)
+    assert not np.any(first == second)
+
+
 @pytest.mark.parametrize("seed", ["", "seed=1.0, "])
 def test_iterations_of_a_loop_differ(seed: str) -> None:
     source = model(

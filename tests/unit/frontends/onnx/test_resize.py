@@ -10,7 +10,7 @@ from onnx import ModelProto, numpy_helper, parser
 from onnx.reference import ReferenceEvaluator
 
 import nnc
-from nnc.errors import ModelError, UnsupportedOp
+from nnc.errors import ModelError
 
 F32 = np.float32
 COORDINATES = [
@@ -166,7 +166,7 @@ def test_resize_by_wrong_factors_is_refused(factors: list[int], import_text: Any
 
 
 def test_resize_by_nan_is_refused(import_text: Any):
-    with pytest.raises(UnsupportedOp, match="scales must not depend on data"):
+    with pytest.raises(ModelError, match=r"Resize.*scales must be numbers, not .*nan"):
         import_text(
             "(float[1,1,4,4] x) => (float[] y) { y = Resize(x, , f) }",
             {"f": np.array([1, 1, np.nan, 1], F32)},
@@ -309,3 +309,19 @@ def test_upsample_of_opset_1(run_graph: Any):
         opset=1,
     )
     np.testing.assert_array_equal(y, np.repeat(np.repeat(x, 2, 2), 3, 3))
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
+@pytest.mark.parametrize("coordinates", ["pytorch_half_pixel", "align_corners"])
+def test_one_result_of_a_free_size(
+    mode: str, coordinates: str, rng: np.random.Generator
+):
+    graph = f"""(float[1,1,4,5] x, float[1,1,P,Q] z) => (float[] y) {{
+        s = Shape(z)
+        y = Resize<mode="{mode}", coordinate_transformation_mode="{coordinates}">
+            (x, , , s)
+    }}"""
+    exe = nnc.compile(parse_model(graph))
+    x = image(rng, 1, 1, 4, 5)
+    y = exe(x, np.zeros((1, 1, 1, 1), F32))
+    np.testing.assert_allclose(y, x[:, :, :1, :1], rtol=1e-6)
