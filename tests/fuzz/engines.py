@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import random
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ import nnc
 from nnc.backend.cross import why_it_cannot_run
 from nnc.backend.host import resolve_target
 from nnc.errors import InputValuesNeeded
+from nnc.runtime.executor import CompiledModel
 from nnc.specializing import SpecializingModel
 
 Array = NDArray[Any]
@@ -63,13 +65,19 @@ class Engine:
             "winograd": self.winograd,
         }
 
-    def run(self, model: bytes, feeds: Mapping[str, Array]) -> list[Array]:
-        """The outputs; compiled for values of inputs where these decide."""
+    @contextmanager
+    def loaded(self, model: bytes) -> Generator[CompiledModel | SpecializingModel]:
+        """The model, compiled for values of inputs where these decide."""
         try:
             exe = nnc.compile(model, **self.options)
         except InputValuesNeeded as error:
             exe = SpecializingModel(model, deciding=error.inputs, **self.options)
         with exe:
+            yield exe
+
+    def run(self, model: bytes, feeds: Mapping[str, Array]) -> list[Array]:
+        """The outputs of one run."""
+        with self.loaded(model) as exe:
             return exe.run(None, feeds)
 
     def interpret(self, model: bytes, feeds: Mapping[str, Array]) -> list[Array]:

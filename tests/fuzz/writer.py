@@ -102,7 +102,7 @@ class Writer:
         self.inputs: list[Value] = []
         self.constants: list[Value] = []
         self.results: list[Value] = []
-        self.is_dynamic = chance.random() < 0.4
+        self.is_dynamic = chance.random() < 0.6
         self._count = 0
         self._numbers = np.random.default_rng(chance.randrange(2**32))
 

@@ -220,6 +220,11 @@ def _attention(node: Node, b: Builder) -> Converted:
     k, v = (b.with_dim(x, 0, batch) for x in (k, v))
     q, k = b.equalize([q, k], [3])
     k, v = b.equalize([k, v], [1])
+    left = dims_of(q)[1] % dims_of(k)[1]
+    if left.as_int() is None:
+        raise UnsupportedError(
+            f"{dims_of(q)[1]} heads of queries for {dims_of(k)[1]} of keys"
+        )
     depth = dims_of(q)[3].as_int()
     if depth is None:
         raise UnsupportedError("heads of a depth that is not known")

@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 
 import nnc
-from nnc.errors import ModelError
+from nnc.errors import ModelError, UnsupportedOp
 
 ort = pytest.importorskip("onnxruntime")
 GENERATOR = np.random.default_rng(0)
@@ -136,4 +136,17 @@ def test_flat_values_of_another_rank_are_refused():
     graph = helper.make_graph([node], "g", infos, [result])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 23)])
     with pytest.raises(ModelError, match="rows of heads need rank 3, not 2"):
+        nnc.convert(model)
+
+
+def test_heads_of_unknown_number_for_groups_are_not_supported():
+    dims = {"q": [1, "H", 5, 8], "k": [1, 2, 7, 8], "v": [1, 2, 7, 8]}
+    infos = [
+        helper.make_tensor_value_info(n, TensorProto.FLOAT, d) for n, d in dims.items()
+    ]
+    node = helper.make_node("Attention", ["q", "k", "v"], ["y"])
+    result = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    graph = helper.make_graph([node], "g", infos, [result])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 23)])
+    with pytest.raises(UnsupportedOp, match="H heads of queries for 2 of keys"):
         nnc.convert(model)
