@@ -77,7 +77,7 @@ def convolution(node: Node, b: Builder, x: SSAValue, filter: SSAValue) -> SSAVal
 
     Raises:
         InvalidNodeError: attributes and operands do not fit.
-        UnsupportedError: the size of the filter is not constant.
+        UnsupportedError: the size of the filter is not constant, or not known to fit.
     """
     rank = spatial_rank_of(x)
     kernel = kernel_of(node, filter, rank)
@@ -86,6 +86,12 @@ def convolution(node: Node, b: Builder, x: SSAValue, filter: SSAValue) -> SSAVal
         raise InvalidNodeError(f"group must be positive, got {groups}")
     strides = window_ints(node, "strides", rank)
     dilations = window_ints(node, "dilations", rank)
+    outputs, inputs, *_ = dims_of(filter)
+    known = dims_of(x)[1].as_int()
+    if inputs.as_int() is None and known is not None and known % groups == 0:
+        filter = b.with_dim(filter, 1, known // groups)
+    if groups > 1 and outputs.as_int() is None:
+        raise UnsupportedError(f"{outputs} channels of the result in {groups} groups")
     x = b.with_dim(x, 1, dims_of(filter)[1] * groups)
     padding = padding_of(node, dims_of(x)[2:], kernel, strides, dilations)
     x, padding = _crop_negative(b, x, padding)

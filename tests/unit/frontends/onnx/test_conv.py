@@ -290,3 +290,30 @@ def test_transposed_filter_of_free_channels_is_taken_to_fit(
         rtol=1e-4,
         atol=1e-5,
     )
+
+
+def test_filter_of_free_inputs_is_taken_to_fit(agrees: Any, rng: np.random.Generator):
+    agrees(
+        "(float[1,6,4,4] x, float[8,C,3,3] w) => (float[] y)"
+        " { y = Conv<group=2>(x, w) }",
+        {"x": normal(rng, 1, 6, 4, 4), "w": normal(rng, 8, 3, 3, 3)},
+        rtol=1e-4,
+        atol=1e-5,
+    )
+
+
+@pytest.mark.parametrize(
+    ("op", "text"),
+    [
+        ("Conv", "O channels of the result in 2 groups"),
+        ("ConvTranspose", "C channels in 2 groups"),
+    ],
+)
+def test_unknown_channels_in_groups_are_not_supported(
+    op: str, text: str, import_text: Any
+):
+    with pytest.raises(UnsupportedOp, match=text):
+        import_text(
+            f"(float[1,C,4,4] x, float[O,3,3,3] w) => (float[] y)"
+            f" {{ y = {op}<group=2>(x, w) }}"
+        )
