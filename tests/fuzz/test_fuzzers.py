@@ -35,7 +35,7 @@ from writer import Impossible, Written
 
 from nnc.errors import InternalError, ModelError
 
-_EXAMPLES = 100
+_EXAMPLES = 75
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -104,7 +104,7 @@ def test_guards_end_what_leaves_a_buffer(side: Side) -> None:
 
 @pytest.mark.parametrize(
     ("cases", "count"),
-    [(mutants, 100), (damaged_files, 200), (guarded_runs, 75)],
+    [(mutants, 80), (damaged_files, 150), (guarded_runs, 60)],
     ids=["mutants", "files", "guards"],
 )
 def test_no_case_is_a_finding(
