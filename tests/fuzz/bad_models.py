@@ -334,7 +334,7 @@ def _(_: Path) -> BadModel:
     return BadModel(_model([node]), (ModelError,))
 
 
-@_entry("100 000 readers of one value")
+@_entry("3000 readers of one value")
 def _(_: Path) -> BadModel:
     names = [f"r{i}" for i in range(3000)]
     nodes = [_relu("x", n) for n in names]
