@@ -105,7 +105,8 @@ def _idling(target: Target, nv: int, row_sizes: Sequence[DimLike]) -> float:
     height = max_rows(target, nv)
     rows = row_sizes[tiled_axis(row_sizes, height)]
     known = Dim.of(rows).as_int()
-    if not known:
+    if known in (None, 0, 1):
+        # A single row waits for memory, whatever its tile.
         return 1.0
     tiles = balanced_row_tiles(known, height)
     counts = (tiles.full.as_int() or 0, (tiles.count - tiles.full).as_int() or 0)

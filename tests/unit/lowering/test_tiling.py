@@ -89,6 +89,7 @@ def test_panel_width_few_rows_get_wider_panels() -> None:
     assert panel_width(target, f32, 512, [49]) == 16
     assert panel_width(target, f32, 512, [unknown, 7]) == 16
     assert panel_width(target, f32, 512, [0]) == 16
+    assert panel_width(target, f32, 512, [1]) == 16
     assert panel_width(Target.named("avx512"), f32, 512, [1, 7, 7]) == 32
 
 
