@@ -125,8 +125,9 @@ class LoweredDispatch:
         symbols: Mapping[str, int] | None = None,
         splits: int = 1,
         state: Array | None = None,
+        part: tuple[int, int] | None = None,
     ) -> Callable[[], None]:
-        """A function that runs the kernel on memory."""
+        """A function that runs the kernel on memory; all tasks, or those of a part."""
         assert self.launch is not None
         assert self.code is not None
         sizes = symbols or {}
@@ -139,6 +140,8 @@ class LoweredDispatch:
         )(self.code.address("kernel"))
         bounds = [tasks * i // splits for i in range(splits + 1)]
         ranges = [r for r in itertools.pairwise(bounds) if r[0] < r[1]]
+        if part is not None:
+            ranges = [part]
 
         def run() -> None:
             for begin, end in ranges:

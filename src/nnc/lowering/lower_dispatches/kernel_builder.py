@@ -228,8 +228,13 @@ class KernelBuilder:
         step: IndexLike,
         initial: Sequence[SSAValue],
         body: Callable[[Index, list[SSAValue]], Sequence[SSAValue]],
+        extent: DimLike | None = None,
     ) -> list[SSAValue]:
-        """A loop that carries values: `body(counter, values)` gives the next ones."""
+        """
+        A loop that carries values: `body(counter, values)` gives the next ones.
+
+        `extent` bounds the counter where `upper` is not a dim.
+        """
         trips = _trip_count(lower, upper, step)
         if trips == 0:
             return list(initial)
@@ -238,7 +243,8 @@ class KernelBuilder:
         bounds = (self.value(lower), self.value(upper), self.value(step))
         block = Block(arg_types=[INDEX, *(v.type for v in initial)])
         self._push(block)
-        results = body(self._counter(block, lower, upper), list(block.args[1:]))
+        until = upper if extent is None else extent
+        results = body(self._counter(block, lower, until), list(block.args[1:]))
         self._pop(results)
         loop = scf.ForOp(*bounds, list(initial), block)
         self.add(loop)

@@ -139,6 +139,16 @@ class TaskSplit:
         """The number of tasks."""
         return ceildiv(self.rows, self.grain)
 
+    def place(self, kb: KernelBuilder, row: Index) -> dict[Axis, Index]:
+        """The counters of the loops for one of all rows."""
+        bound: dict[Axis, Index] = {}
+        for axis, extent in zip(
+            reversed(self.axes[1:]), reversed(self.extents[1:]), strict=True
+        ):
+            row, bound[axis] = kb.divmod(row, extent)
+        bound[self.axes[0]] = row
+        return bound
+
 
 def split_tasks(
     outer: Sequence[Axis],
@@ -191,11 +201,7 @@ def row_loops(
         if split.axes:
             lower, upper = task_range(kb, split.rows, split.grain, begin, end)
             row = stack.enter_context(kb.loop(lower, upper, extent=split.rows))
-            for axis, extent in zip(
-                reversed(split.axes[1:]), reversed(split.extents[1:]), strict=True
-            ):
-                row, bound[axis] = kb.divmod(row, extent)
-            bound[split.axes[0]] = row
+            bound.update(split.place(kb, row))
         for axis, extent in zip(inner, extents, strict=True):
             bound[axis] = stack.enter_context(kb.loop(0, extent))
         yield bound

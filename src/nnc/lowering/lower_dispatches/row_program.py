@@ -36,6 +36,7 @@ from nnc.lowering.lower_dispatches.expressions import (
     Hole,
     Node,
     all_indices,
+    walk,
 )
 from nnc.lowering.lower_dispatches.index import Index
 from nnc.lowering.lower_dispatches.kernel_builder import BufferArg, KernelBuilder
@@ -52,6 +53,34 @@ from nnc.symbolic import Dim, DimLike, dim_product
 
 UNROLL = 4
 """Vectors in flight: enough accumulators to hide the latency of an addition."""
+
+
+_EXPENSIVE = frozenset(
+    {
+        nn.ExpOp,
+        nn.LogOp,
+        nn.TanhOp,
+        nn.ErfOp,
+        nn.SigmoidOp,
+        nn.PowOp,
+        nn.SinOp,
+        nn.CosOp,
+        nn.TanOp,
+        nn.AsinOp,
+        nn.AcosOp,
+        nn.AtanOp,
+        nn.SinhOp,
+        nn.CoshOp,
+        nn.AsinhOp,
+        nn.AcoshOp,
+        nn.AtanhOp,
+    }
+)
+
+
+def is_expensive(nodes: Sequence[Node]) -> bool:
+    """Whether computing the nodes takes many instructions."""
+    return any(isinstance(n, Apply) and type(n.op) in _EXPENSIVE for n in walk(nodes))
 
 
 @dataclass(frozen=True)

@@ -25,12 +25,23 @@ from nnc.lowering.lower_dispatches.loops import (
     row_loops,
     split_tasks,
 )
-from nnc.lowering.lower_dispatches.row_program import UNROLL, Reduction, RowProgram
+from nnc.lowering.lower_dispatches.row_program import (
+    UNROLL,
+    Reduction,
+    RowProgram,
+    is_expensive,
+)
 from nnc.lowering.lower_dispatches.stores import (
     Store,
     store_element,
 )
 from nnc.symbolic import Dim, DimLike, dim_product
+
+FEWEST_TASKS = 8
+LEAST_BYTES = 256
+"""Less side by side, and the prefetchers of a CPU find no stream."""
+MOST_EXPENSIVE = 8
+"""Vectors side by side of what takes many instructions."""
 
 
 @dataclass
@@ -97,8 +108,29 @@ class AcrossRows:
                 self.kb.target.has_masks and width // 2 < length
             ):
                 width //= 2
-            return width, max(1, min(UNROLL, length // width))
+            return width, max(1, min(self._vectors(length, width), length // width))
         return width, UNROLL
+
+    def _vectors(self, length: int, width: int) -> int:
+        """
+        How many vectors side by side, of a known number of rows.
+
+        The wider, the longer is what is read at once, where elements of a row lie far
+        apart; as long as accumulators fit into registers, and there are enough tasks.
+        """
+        program = self.program
+        most = self.kb.target.vector_registers // 2 // max(1, len(program.reductions))
+        roots = [n for p in range(1, program.phases + 1) for n in program.roots(p)]
+        if is_expensive(roots):
+            most = MOST_EXPENSIVE
+        outer = dim_product(program.kept.extents).as_int() or length
+        size = self.kb.target.vector_bits // 8
+        vectors = UNROLL
+        while vectors * size < LEAST_BYTES or (
+            2 * vectors <= most and outer >= FEWEST_TASKS * 2 * vectors * width
+        ):
+            vectors *= 2
+        return vectors
 
     def _columns(
         self,

@@ -15,14 +15,12 @@ from dataclasses import dataclass, field
 from xdsl.ir import SSAValue
 
 from nnc.dialects import simd
-from nnc.dialects.nn import elementwise as nn
 from nnc.dialects.nn.types import is_bool
 from nnc.lowering.lower_dispatches.elementwise import (
     convert,
 )
 from nnc.lowering.lower_dispatches.emit import Emitter
 from nnc.lowering.lower_dispatches.expressions import (
-    Apply,
     Axis,
     Load,
     Node,
@@ -31,11 +29,18 @@ from nnc.lowering.lower_dispatches.expressions import (
 from nnc.lowering.lower_dispatches.index import Index
 from nnc.lowering.lower_dispatches.kernel_builder import BufferArg, KernelBuilder
 from nnc.lowering.lower_dispatches.loops import (
+    TaskSplit,
     lane_loop,
     row_loops,
     split_tasks,
+    task_range,
 )
-from nnc.lowering.lower_dispatches.row_program import UNROLL, Reduction, RowProgram
+from nnc.lowering.lower_dispatches.row_program import (
+    UNROLL,
+    Reduction,
+    RowProgram,
+    is_expensive,
+)
 from nnc.lowering.lower_dispatches.stores import (
     Store,
     store_element,
@@ -46,28 +51,6 @@ MAX_STRAIGHT = 4
 """Rows of up to so many vectors have no loop and stay in registers."""
 MAX_SCRATCH = 8192
 """The most elements of a row that are kept on the stack."""
-
-_EXPENSIVE = frozenset(
-    {
-        nn.ExpOp,
-        nn.LogOp,
-        nn.TanhOp,
-        nn.ErfOp,
-        nn.SigmoidOp,
-        nn.PowOp,
-        nn.SinOp,
-        nn.CosOp,
-        nn.TanOp,
-        nn.AsinOp,
-        nn.AcosOp,
-        nn.AtanOp,
-        nn.SinhOp,
-        nn.CoshOp,
-        nn.AsinhOp,
-        nn.AcoshOp,
-        nn.AtanhOp,
-    }
-)
 
 
 @dataclass
@@ -92,16 +75,75 @@ class AlongRows:
         split = split_tasks(kept.axes, kept.extents, work)
         inner = kept.axes[len(split.axes) :]
         extents = [kept.extent(a) for a in inner]
+        if not self._is_straight:
+            self._plan_stashes()
+        if not inner and self._can_overlap(split):
+            self._overlapping_rows(split)
+            return split.tasks
         with row_loops(kb, split, inner, extents, kb.begin, kb.end) as bound:
             bound.update((a, Index({}, 0)) for a in (*kept.merged, *row.merged))
-            if not self._is_straight:
-                self._plan_stashes()
             for phase in range(1, program.phases + 1):
                 self._phase(phase, bound)
-            emitter = Emitter(kb, bound, holes=self.holes)
-            for store in program.reduced:
-                store_element(emitter, store, emitter.value(store.node))
+            self._store_reduced(bound)
         return split.tasks
+
+    def _store_reduced(self, bound: Mapping[Axis, Index]) -> None:
+        emitter = Emitter(self.kb, bound, holes=self.holes)
+        for store in self.program.reduced:
+            store_element(emitter, store, emitter.value(store.node))
+
+    # -- the last phase of a row and the first one of the next row as one ------
+
+    def _can_overlap(self, split: TaskSplit) -> bool:
+        """
+        Whether it pays to walk a row for the last time while the next one is read.
+
+        Memory is then read and written all the time, not in turns.
+        """
+        program = self.program
+        if self._is_straight or program.phases < 2 or not split.axes:
+            return False
+        last = program.phases
+        is_first_plain = not self.plans.get(1) and not any(
+            p == 1 for p, _ in program.full
+        )
+        is_last_plain = not any(r.level == last for r in program.reductions)
+        return is_first_plain and is_last_plain
+
+    def _overlapping_rows(self, split: TaskSplit) -> None:
+        kb, program = self.kb, self.program
+        lower, upper = task_range(kb, split.rows, split.grain, kb.begin, kb.end)
+        final = upper + -1
+
+        def place(row: Index) -> dict[Axis, Index]:
+            merged = (*program.kept.merged, *program.row.merged)
+            return {**split.place(kb, row), **{a: Index({}, 0) for a in merged}}
+
+        first = [r for r in program.reductions if r.level == 1]
+        totals = _RowLoops(self, first, [], [], place(lower)).run()
+
+        def body(row: Index, totals: list[SSAValue]) -> list[SSAValue]:
+            bound = place(row)
+            self._fill(first, totals)
+            for phase in range(2, program.phases):
+                self._phase(phase, bound)
+            # After the last row it is read once more, for nothing.
+            following = place(kb.minimum(row + 1, final))
+            stores = [s for p, s in program.full if p == program.phases]
+            loops = _RowLoops(self, first, stores, [], bound, following)
+            totals = loops.run()
+            self._store_reduced(bound)
+            return totals
+
+        kb.fold(lower, upper, 1, totals, body, extent=split.rows)
+
+    def _fill(
+        self, reductions: Sequence[Reduction], totals: Sequence[SSAValue]
+    ) -> None:
+        for reduction, total in zip(reductions, totals, strict=True):
+            self.holes[reduction.op.result] = reduction.finish(
+                self.kb, total, self.program.count, 1
+            )
 
     @property
     def _is_straight(self) -> bool:
@@ -109,7 +151,7 @@ class AlongRows:
 
     def _phase(self, phase: int, bound: Mapping[Axis, Index]) -> None:
         """One loop over the row."""
-        kb, program = self.kb, self.program
+        program = self.program
         reductions = [r for r in program.reductions if r.level == phase]
         stores = [s for p, s in program.full if p == phase]
         stashes = self.plans.get(phase, [])
@@ -117,10 +159,7 @@ class AlongRows:
             return
         loops = _RowLoops(self, reductions, stores, stashes, bound)
         totals = loops.run()
-        for reduction, total in zip(reductions, totals, strict=True):
-            self.holes[reduction.op.result] = reduction.finish(
-                kb, total, program.count, 1
-            )
+        self._fill(reductions, totals)
         for store in stashes:
             self.stashed[store.node] = Load(store.node.type, store.buffer, store.index)
 
@@ -187,7 +226,7 @@ class AlongRows:
         row = frozenset(self.program.row.axes)
         if not node.axes & row:
             return
-        if len(set(seen[node])) > 1 and _is_expensive(node):
+        if len(set(seen[node])) > 1 and is_expensive([node]):
             shared.append(node)
             return
         for operand in node.inputs:
@@ -210,10 +249,6 @@ class AlongRows:
         return Store(node, BufferArg(ptr, node.type, (), ()), index)
 
 
-def _is_expensive(node: Node) -> bool:
-    return any(isinstance(n, Apply) and type(n.op) in _EXPENSIVE for n in walk([node]))
-
-
 class _RowLoops:
     """The loops of one phase over a row, with accumulators."""
 
@@ -224,8 +259,11 @@ class _RowLoops:
         stores: Sequence[Store],
         stashes: Sequence[Store],
         bound: Mapping[Axis, Index],
+        following: Mapping[Axis, Index] | None = None,
     ) -> None:
+        """`following` is the row of the reductions, if it is not that of the stores."""
         self.rows = rows
+        self.following = following
         self.kb = rows.kb
         self.reductions = reductions
         self.stores = stores
@@ -411,8 +449,12 @@ class _RowLoops:
         if rows.lane is not None:
             bound[rows.lane] = first
         emitter = Emitter(kb, bound, rows.lane, width, mask, rows.holes, rows.stashed)
+        reading = emitter
+        if self.following is not None:
+            row = {a: bound[a] for a in rows.program.row.axes}
+            reading = Emitter(kb, {**self.following, **row}, rows.lane, width, mask)
         stashed = [emitter.vector(s.node) for s in self.stashes]
-        values = [convert(kb, emitter.vector(r.node), r.type) for r in self.reductions]
+        values = [convert(kb, reading.vector(r.node), r.type) for r in self.reductions]
         stored = [emitter.vector(s.node) for s in self.stores]
         for store, value in zip(
             [*self.stashes, *self.stores], [*stashed, *stored], strict=True

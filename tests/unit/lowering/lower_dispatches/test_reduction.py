@@ -263,7 +263,7 @@ def test_strided_rows(target: Target, rng: Generator) -> None:
 def test_softmax_kernel_is_small(target: Target) -> None:
     x = Operand(np.zeros((1536, 1000), np.float32))
     lowered = lower_dispatch(softmax, [x], target, compile=False)
-    assert lowered.op_count <= 160
+    assert lowered.op_count <= 220
     # The powers are computed once: for four vectors and for the rest.
     assert lowered.kernel is not None
     powers = [op for op in lowered.kernel.walk() if op.name == "simd.exp"]
