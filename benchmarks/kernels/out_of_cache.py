@@ -13,6 +13,7 @@ measured ones do: then a share can be above 1.
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -383,7 +384,7 @@ def runner(
     tasks = launch.task_count.evaluate({})
     cuts = [tasks * i // threads for i in range(threads + 1)]
     parts = [
-        lowered.prepare(addresses, part=p) for p in zip(cuts, cuts[1:], strict=False)
+        lowered.prepare(addresses, part=p) for p in itertools.pairwise(cuts)
     ]
     pool = ThreadPoolExecutor(threads)
 
@@ -441,9 +442,9 @@ def main() -> None:
             case, target, arguments.threads, arguments.budget
         )
         least = read / level.read + written / level.write
+        rate = (read + written) / seconds / 1e9
         print(
-            f"{case.name:44} {seconds * 1e3:8.2f} {(read + written) / seconds / 1e9:6.1f} "
-            f"{least / seconds:6.2f}",
+            f"{case.name:44} {seconds * 1e3:8.2f} {rate:6.1f} {least / seconds:6.2f}",
             flush=True,
         )
 

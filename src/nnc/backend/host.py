@@ -5,9 +5,6 @@ LLVM's feature detection also asks the operating system (XCR0), so AVX-512 that 
 kernel does not save counts as missing.
 """
 
-# llvmlite has no type information.
-# pyright: reportUnknownMemberType=false
-
 from __future__ import annotations
 
 import platform
@@ -16,8 +13,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-import llvmlite.binding as llvm
-
+from nnc.backend.host_facts import host_facts
 from nnc.errors import TargetError
 from nnc.target import Arch, Target, apply_suffix, known_features, split_name
 
@@ -56,7 +52,7 @@ def host_target() -> Target:
     return Target.from_features(
         "native",
         arch,
-        llvm.get_host_cpu_name(),
+        host_facts().cpu,
         features,
         system=host_system(),
         l1d_bytes=_cache_bytes(1) or 32 << 10,
@@ -166,8 +162,7 @@ def check_code_runs_here(target: Target, features: Iterable[str]) -> None:
 
 def _detected() -> frozenset[str]:
     """The features of this CPU by LLVM's names."""
-    found: dict[str, bool] = dict(llvm.get_host_cpu_features())
-    return frozenset(name for name, has in found.items() if has)
+    return host_facts().features
 
 
 def _cache_bytes(level: int) -> int | None:

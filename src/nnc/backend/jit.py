@@ -16,12 +16,11 @@ import threading
 import weakref
 from functools import cache
 from types import TracebackType
-from typing import Self, cast
-
-import llvmlite.binding as llvm
+from typing import Any, Protocol, Self, cast
 
 from nnc.errors import InternalError
 from nnc.runtime.limits import Limits
+from nnc.runtime.linking import LinkedObject, Unlinkable
 from nnc.target import Target
 
 _lock = threading.Lock()
@@ -42,12 +41,20 @@ def live_engines() -> int:
 def llvm_version() -> str:
     """The version of LLVM."""
     return ".".join(
-        f"{part}" for part in cast("tuple[int, ...]", llvm.llvm_version_info)
+        f"{part}" for part in cast("tuple[int, ...]", _llvm().llvm_version_info)
     )
+
+
+def _llvm() -> Any:
+    """LLVM's library, which takes a moment and 45 MiB."""
+    import llvmlite.binding as llvm
+
+    return llvm
 
 
 @cache
 def _initialize() -> None:
+    llvm = _llvm()
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
 
@@ -55,25 +62,31 @@ def _initialize() -> None:
 @cache
 def _initialize_native() -> None:
     # Code that is only loaded needs no other target; each takes memory.
+    llvm = _llvm()
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
 
 
 @cache
-def _target_machine(target: Target, opt_level: int) -> llvm.TargetMachine:
+def _target_machine(target: Target, opt_level: int) -> Any:
     # Position-independent code of the small model serves the JIT and the linker alike,
     # and reads constants straight from memory.
     _initialize()
-    return llvm.Target.from_triple(target.triple).create_target_machine(
-        cpu=target.cpu,
-        features=target.llvm_features,
-        opt=opt_level,
-        reloc="pic",
-        codemodel="small",
+    return (
+        _llvm()
+        .Target.from_triple(target.triple)
+        .create_target_machine(
+            cpu=target.cpu,
+            features=target.llvm_features,
+            opt=opt_level,
+            reloc="pic",
+            codemodel="small",
+        )
     )
 
 
-def _parse(text: str, machine: llvm.TargetMachine) -> llvm.ModuleRef:
+def _parse(text: str, machine: Any) -> Any:
+    llvm = _llvm()
     try:
         module = llvm.parse_assembly(text)
         module.data_layout = str(machine.target_data)
@@ -99,10 +112,44 @@ def emit_assembly(text: str, target: Target, *, opt_level: int = 2) -> str:
         return machine.emit_assembly(module)
 
 
-class _Engine:
+class _Engine(Protocol):
+    """Linked code."""
+
+    def address(self, symbol: str) -> int: ...
+
+    def keep(self) -> None:
+        """Give up the means to unload the code."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class _LinkedEngine:
+    """What our linker has placed."""
+
+    def __init__(self, data: bytes) -> None:
+        self._linked = LinkedObject(data)
+
+    def address(self, symbol: str) -> int:
+        return self._linked.address(symbol)
+
+    def keep(self) -> None:
+        _kept.append(self._linked)
+
+    def close(self) -> None:
+        self._linked.close()
+
+
+_kept: list[LinkedObject] = []
+"""Code that stays until the process ends."""
+
+
+class _LlvmEngine:
     """One LLJIT with one library; disposed explicitly, in the right order."""
 
     def __init__(self, data: bytes) -> None:
+        _initialize_native()
+        llvm = _llvm()
         self._jit = llvm.create_lljit_compiler(use_jit_link=True, suppress_errors=True)
         builder = llvm.JITLibraryBuilder().add_object_img(data).add_current_process()
         try:
@@ -122,21 +169,28 @@ class _Engine:
         return self._addresses[symbol]
 
     def keep(self) -> None:
-        """Give up the means to unload the code."""
-        global _live_engines
-        with _lock:
-            for tracker in self._trackers:
-                tracker.detach()
-            self._jit.detach()
-            _live_engines -= 1
+        for tracker in self._trackers:
+            tracker.detach()
+        self._jit.detach()
 
-    def dispose(self) -> None:
-        global _live_engines
-        with _lock:
-            for tracker in self._trackers:
-                tracker.close()
-            self._jit.close()
-            _live_engines -= 1
+    def close(self) -> None:
+        for tracker in self._trackers:
+            tracker.close()
+        self._jit.close()
+
+
+def _engine_of(data: bytes) -> _Engine:
+    try:
+        return _LinkedEngine(data)
+    except Unlinkable:
+        return _LlvmEngine(data)
+
+
+def _dispose(engine: _Engine) -> None:
+    global _live_engines
+    with _lock:
+        engine.close()
+        _live_engines -= 1
 
 
 class LoadedCode:
@@ -149,11 +203,10 @@ class LoadedCode:
     def __init__(self, data: bytes, pool: bytes = b"") -> None:
         """Link an object; `pool` is that of the thread pool, if it was made before."""
         global _live_engines
-        _initialize_native()
         with _lock:
-            self._engine = _Engine(data)
+            self._engine = _engine_of(data)
             _live_engines += 1
-        self._finalizer = weakref.finalize(self, self._engine.dispose)
+        self._finalizer = weakref.finalize(self, _dispose, self._engine)
         self._pool = pool
 
     def address(self, symbol: str) -> int:
@@ -162,7 +215,7 @@ class LoadedCode:
             raise InternalError("the code is closed")
         try:
             return self._engine.address(symbol)
-        except RuntimeError as error:
+        except (KeyError, RuntimeError) as error:
             raise InternalError(
                 f"the code has no function '{symbol}', or needs one that this process "
                 "lacks"
@@ -186,8 +239,11 @@ class LoadedCode:
         For code that threads may be in at any time, even while the process ends.
         """
         addresses = {symbol: self.address(symbol) for symbol in symbols}
+        global _live_engines
         self._finalizer.detach()
-        self._engine.keep()
+        with _lock:
+            self._engine.keep()
+            _live_engines -= 1
         return addresses
 
     def limits(self, target: str, threads: int) -> Limits:

@@ -25,6 +25,8 @@ FOLDER: Final = "NNC_CACHE_DIR"
 SIZE: Final = "NNC_CACHE_SIZE"
 SWITCH: Final = "NNC_CACHE"
 SUFFIX: Final = ".nnc"
+FACTS_SUFFIX: Final = ".cpu"
+"""Of files that say what LLVM knows about a CPU; see `nnc.backend.host_facts`."""
 DEFAULT_SIZE: Final = 5 << 30
 
 _ABANDONED_SECONDS: Final = 3600
@@ -131,8 +133,11 @@ class CacheFolder:
         return True
 
     def clear(self) -> Sequence[Entry]:
-        """Delete all entries; those that are gone."""
+        """Delete all entries, and what is known of CPUs; the entries that are gone."""
         self._sweep()
+        for path, _ in self._files():
+            if path.suffix == FACTS_SUFFIX:
+                self.remove(path)
         return [entry for entry in self.entries() if self.remove(entry.path)]
 
 

@@ -23,7 +23,7 @@ import xxhash
 
 import nnc
 from nnc.backend.host import other_features
-from nnc.backend.jit import llvm_version
+from nnc.cache.versions import llvm_state
 from nnc.errors import CacheError
 from nnc.frontends.loader.files import external_path, open_external
 from nnc.options import CompileOptions, threads_for
@@ -204,7 +204,7 @@ def fresh_compiler_hash() -> str:
         digest.update(f"{name} {len(data)}\n".encode())
         digest.update(data)
     versions = {name: _version(name) for name in _PACKAGES}
-    versions["llvm"] = llvm_version()
+    versions["llvm"] = llvm_state()
     digest.update(json.dumps(versions).encode())
     return digest.hexdigest()
 

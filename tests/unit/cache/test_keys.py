@@ -138,7 +138,7 @@ def test_compiler_hash_tells_every_source_and_version(
     (package / "__init__.py").write_text("a = 1\nb")
     (package / "sub" / "c.py").write_text(" = 2\n")
     found.append(keys.fresh_compiler_hash())
-    for name in ("_version", "llvm_version"):
+    for name in ("_version", "llvm_state"):
         monkeypatch.setattr(keys, name, lambda *_: "9.9")
         found.append(keys.fresh_compiler_hash())
     assert len(set(found)) == len(found)

@@ -200,7 +200,7 @@ def lane_cost(
 
 def _access_cost(index: Index, axis: Axis, width: int) -> float:
     if any(isinstance(v, Derived) and axis in v.axes for v in index.terms):
-        return 2.0 * width
+        return 1.5 * width
     coefficient = index.coefficient(axis)
     if coefficient == 0:
         return 0.25

@@ -54,6 +54,8 @@ from nnc.symbolic import Dim, DimLike, ceildiv, dim_max, dim_min, dim_product
 
 MAX_STEP = 8
 """Outputs that a step computes: as many accumulators, so few enough for registers."""
+MAX_WIDE_STEP = 14
+"""The same where there are 32 registers, for which the filter's taps compete too."""
 MAX_UNROLLED_TAPS = 16
 BLOCK_ROWS = 4
 """Rows of outputs that are computed together, a vector of channels at a time."""
@@ -283,6 +285,12 @@ class WindowKernel:
             return None
         return Axis(extent=simplified(ceildiv(axis.out.extent or 0, BLOCK_ROWS)))
 
+    @property
+    def _most_outputs(self) -> int:
+        """Outputs of a step."""
+        many = self.kb.target.vector_registers >= 32 and self.weight is not None
+        return MAX_WIDE_STEP if many else MAX_STEP
+
     def _row(self, each: ForEach) -> None:
         """One row of outputs; `each` does something for each vector of channels."""
         along = self.spatial[-1]
@@ -299,7 +307,8 @@ class WindowKernel:
         begin, end = self.spatial[-1].interior
         assert isinstance(begin, int)
         assert isinstance(end, int)
-        first, step = 0, _step(count)
+        most = self._most_outputs
+        first, step = 0, _step(count, most)
 
         def up_to(stop: int) -> None:
             nonlocal first
@@ -310,13 +319,13 @@ class WindowKernel:
 
         if count > 2 * step:
             # The loop does most of it, so what is around it is kept short.
-            step = _step(end - begin)
+            step = _step(end - begin, most)
             loops = (end - begin) // step
             up_to(begin)
             first = begin + loops * step
             with self.kb.loop(begin, first, step) as position:
                 self._inside(each, position, step)
-            step = MAX_STEP
+            step = most
         up_to(count)
 
     def _clipped_row(self, each: ForEach) -> None:
@@ -326,7 +335,7 @@ class WindowKernel:
         total = along.out.extent or 0
         inside = simplified(Dim.of(end) - begin)
         if inside != 0:
-            step = _step(inside)
+            step = _step(inside, self._most_outputs)
             whole = kb.floordiv(inside, step) * step + begin
             with kb.loop(begin, whole, step) as first:
                 self._inside(each, first, step)
@@ -388,13 +397,13 @@ def _channels_a_task(rows: Dim, channels: DimLike, width: int) -> int | None:
     return -(-vectors // parts) * width if parts > 1 else None
 
 
-def _step(count: DimLike) -> int:
+def _step(count: DimLike, most: int) -> int:
     """Outputs a step: the largest number that leaves no or few outputs over."""
     if not isinstance(count, int):
-        return MAX_STEP
-    if count <= MAX_STEP:
+        return most
+    if count <= most:
         return max(1, count)
-    return min(range(MAX_STEP, MAX_STEP // 2 - 1, -1), key=lambda s: count % s)
+    return min(range(most, most // 2 - 1, -1), key=lambda s: count % s)
 
 
 @dataclass
