@@ -21,3 +21,19 @@ func.func @top_k_count(%x: tensor<2x4xf32>) {
   %0, %1 = nn.top_k %x {count = #nn.shape<5>, largest = true} : (tensor<2x4xf32>) -> (tensor<2x5xf32>, tensor<2x5xi64>)
   func.return
 }
+
+// -----
+
+func.func @compact_numbers(%x: tensor<4xf32>) {
+  // CHECK: nn.compact: the operand must hold booleans, got tensor<4xf32>
+  %0, %1 = nn.compact %x : (tensor<4xf32>) -> (tensor<4xi64>, tensor<1xi64>)
+  func.return
+}
+
+// -----
+
+func.func @compact_matrix(%x: tensor<2x2xi1>) {
+  // CHECK: nn.compact: a vector, got tensor<2x2xi1>
+  %0, %1 = nn.compact %x : (tensor<2x2xi1>) -> (tensor<4xi64>, tensor<1xi64>)
+  func.return
+}

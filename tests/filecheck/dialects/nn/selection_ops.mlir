@@ -11,3 +11,9 @@ func.func @top_k(%x: tensor<2x?xf16, #nn.shape<2, N>>) -> tensor<2x5xi64> {
   %0, %1 = nn.top_k %x {count = #nn.shape<5>, largest = true} : (tensor<2x?xf16, #nn.shape<2, N>>) -> (tensor<2x5xf16>, tensor<2x5xi64>)
   func.return %1 : tensor<2x5xi64>
 }
+
+func.func @compact(%mask: tensor<?xi1, #nn.shape<N>>) -> tensor<1xi64> {
+  // CHECK: nn.compact %mask : (tensor<?xi1, #nn.shape<N>>) -> (tensor<?xi64, #nn.shape<N>>, tensor<1xi64>)
+  %0, %1 = nn.compact %mask : (tensor<?xi1, #nn.shape<N>>) -> (tensor<?xi64, #nn.shape<N>>, tensor<1xi64>)
+  func.return %1 : tensor<1xi64>
+}

@@ -232,7 +232,8 @@ def test_a_range_of_steps_of_zero_is_refused() -> None:
 
 
 def test_top_k() -> None:
-    graph = "(float[3, N] x, int64[1] k) => (float[3, K] v, int64[3, K] i) { v, i = TopK(x, k) }"
+    graph = """(float[3, N] x, int64[1] k) => (float[3, K] v, int64[3, K] i)
+    { v, i = TopK(x, k) }"""
     check(
         graph,
         *(
