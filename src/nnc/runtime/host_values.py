@@ -63,14 +63,14 @@ def _strings(value: object, kind: str, name: str) -> HostValue:
             value = np.array(value, np.object_)
         except ValueError as error:
             raise InputError(f"input '{name}': {error}") from error
-    array = _any_value(value, name)
-    if (
-        not isinstance(array, np.ndarray)
-        or array.dtype != np.object_
-        or not all(isinstance(v, str) for v in array.flat)
-    ):
+    found = _any_value(value, name)
+    if not isinstance(found, np.ndarray):
         raise _wrong(value, kind, name)
-    return cast("NDArray[Any]", array)
+    array = cast("NDArray[Any]", found)
+    are_texts = all(isinstance(v, str) for v in array.flat)
+    if array.dtype != np.object_ or not are_texts:
+        raise _wrong(value, kind, name)
+    return array
 
 
 def _numbers(value: object, dtype: str, kind: str, name: str) -> HostValue:
@@ -78,10 +78,13 @@ def _numbers(value: object, dtype: str, kind: str, name: str) -> HostValue:
         return np.array(value, dtype_named(dtype))
     if isinstance(value, list | tuple):
         raise _wrong(cast("Sequence[object]", value), kind, name)
-    array = _any_value(value, name)
-    if not isinstance(array, np.ndarray) or array.dtype != dtype_named(dtype):
+    found = _any_value(value, name)
+    if not isinstance(found, np.ndarray):
         raise _wrong(value, kind, name)
-    return cast("NDArray[Any]", array)
+    array = cast("NDArray[Any]", found)
+    if array.dtype != dtype_named(dtype):
+        raise _wrong(value, kind, name)
+    return array
 
 
 def _any_value(value: object, name: str) -> HostValue:
@@ -152,7 +155,7 @@ def _memory(array: NDArray[Any]) -> int:
     owner: Any = array
     while isinstance(owner, np.ndarray) and owner.base is not None:
         owner = owner.base
-    return id(owner)
+    return id(cast(object, owner))
 
 
 def _note_memory(value: HostValue, seen: _Seen) -> None:
