@@ -77,13 +77,16 @@ def compile(
     is a file, bytes or a proto. Everything that decides about the code has to be the
     same: the model's bytes, the options, this CPU, nnc itself. `exe.info.cache` tells.
 
+    Models whose sizes depend on data, or that handle sequences or strings, become a
+    `ProgramModel` of several stages, which is used like a `CompiledModel`. What needs
+    values of inputs, such as axes, is compiled when the model runs.
+
     The result may be called from several threads at once. Close it, or drop it, to free
     the code; weights are shared with the model where possible and must not change.
 
     Raises:
         LoadError: the file is damaged or no model.
         UnsupportedOp: lists every op of the model that nnc does not know.
-        InputValuesNeeded: values of inputs decide what is computed; names these inputs.
         CompileError: an option is not supported, the network cannot be compiled, or it
             cannot be tuned as it does not run on the inputs at hand.
         TargetError: the target is unknown, or this CPU cannot run it.

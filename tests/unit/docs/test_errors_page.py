@@ -14,7 +14,9 @@ from onnx import ModelProto, NodeProto, TensorProto, helper
 
 import nnc
 from nnc import errors
+from nnc.api import compile_with
 from nnc.cache.folder import folder_of
+from nnc.options import CompileOptions
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "errors.md"
 ROW = re.compile(r"^\| `(\w+)` \| (.*?) \| (.*?) \| (.*?) \|$", re.MULTILINE)
@@ -54,13 +56,14 @@ def load_a_zip_archive() -> None:
 
 
 def use_an_unknown_op() -> None:
-    node = helper.make_node("NonZero", ["x"], ["y"], name="where")
-    nnc.compile(model(node, {"x": (FLOAT, [4])}, INT64))
+    node = helper.make_node("Warp", ["x"], ["y"], name="where", domain="org.example")
+    nnc.compile(model(node, {"x": (FLOAT, [4])}))
 
 
 def sum_over_axes_that_are_data() -> None:
     node = helper.make_node("ReduceSum", ["x", "axes"], ["y"], name="sum")
-    nnc.compile(model(node, {"x": (FLOAT, [2, 3]), "axes": (INT64, [1])}))
+    proto = model(node, {"x": (FLOAT, [2, 3]), "axes": (INT64, [1])})
+    compile_with(proto, CompileOptions(defer=False))
 
 
 def run_a_closed_model() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto
@@ -70,8 +70,7 @@ def is_host_value(value: object) -> bool:
     """Whether a value is none of native code."""
     if not isinstance(value, SSAValue):
         return False
-    type_: Attribute = value.type
-    return isinstance(type_, ValueType)
+    return isinstance(cast("SSAValue[Attribute]", value).type, ValueType)
 
 
 def is_control(domain: str, op_type: str) -> bool:

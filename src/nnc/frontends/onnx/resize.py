@@ -35,6 +35,9 @@ _MODES: dict[str, ResizeMode] = {
     "cubic": "cubic",
 }
 _COORDINATES: dict[str, CoordinateMode] = {c: c for c in get_args(CoordinateMode)}
+_SPECIAL_ONES = ("pytorch_half_pixel", "align_corners")
+"""Coordinates whose rule is another one where the result has one element."""
+
 _NEAREST: dict[str, NearestMode] = {m: m for m in get_args(NearestMode)}
 
 
@@ -153,6 +156,9 @@ def _resize(node: Node, b: Builder) -> Converted:
     axes = normalized_axes(node.attr_ints("axes", list(range(rank_of(x)))), rank_of(x))
     sizes = node.optional_input(3)
     if sizes is not None and dims_of(sizes) != (Dim.of(0),):
+        if method.coordinates in _SPECIAL_ONES and b.known(sizes) is None:
+            # What one element is made from differs from the rule for more.
+            raise DependsOnDataError("sizes must not depend on data", sizes)
         target = _Target.of_sizes(node, b, x, axes, known_dims(b, sizes, "sizes"))
     else:
         factors = node.optional_input(2)

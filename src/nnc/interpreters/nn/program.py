@@ -73,9 +73,8 @@ def _main_of_stage(op: RunStageOp) -> FuncOp:
     module = op.parent_op()
     while module is not None and not isinstance(module, ModuleOp):
         module = module.parent_op()
-    name = op.stage.root_reference.data
+    stage = op.stage.root_reference
     for inner in () if module is None else module.body.block.ops:
-        symbol = inner.sym_name if isinstance(inner, ModuleOp) else None
-        if isinstance(inner, ModuleOp) and symbol is not None and symbol.data == name:
+        if isinstance(inner, ModuleOp) and inner.sym_name == stage:
             return main_of(inner)
-    raise RunError(f"{op.name}: there is no stage @{name}")
+    raise RunError(f"{op.name}: there is no stage @{stage.data}")

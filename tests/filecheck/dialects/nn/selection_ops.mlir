@@ -31,3 +31,9 @@ func.func @regions(%x: tensor<2x7x9x3xf32>, %b: tensor<5x4xf32>, %h: tensor<5x2x
   %1 = nn.roi_max_pool %x, %h, %w, %i : (tensor<2x7x9x3xf32>, tensor<5x2x2xi64>, tensor<5x4x2xi64>, tensor<5xi64>) -> tensor<5x2x4x3xf32>
   func.return
 }
+
+func.func @compact(%mask: tensor<?xi1, #nn.shape<N>>) -> tensor<1xi64> {
+  // CHECK: nn.compact %mask : (tensor<?xi1, #nn.shape<N>>) -> (tensor<?xi64, #nn.shape<N>>, tensor<1xi64>)
+  %0, %1 = nn.compact %mask : (tensor<?xi1, #nn.shape<N>>) -> (tensor<?xi64, #nn.shape<N>>, tensor<1xi64>)
+  func.return %1 : tensor<1xi64>
+}

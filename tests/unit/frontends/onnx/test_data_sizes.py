@@ -64,7 +64,10 @@ NON_ZERO = "(float[{dims}] x) => (int64[r, n] y) {{ y = NonZero(x) }}"
 @pytest.mark.parametrize("dims", ["N", "N, M", "N, 1, M"])
 def test_non_zero(dims: str) -> None:
     rank = dims.count(",") + 1
-    shapes = {1: [(0,), (1,), (37,)], 2: [(0, 3), (1, 1), (5, 7)]}
+    shapes: dict[int, list[tuple[int, ...]]] = {
+        1: [(0,), (1,), (37,)],
+        2: [(0, 3), (1, 1), (5, 7)],
+    }
     shapes[3] = [(2, 1, 9), (3, 1, 0), (1, 1, 1)]
     feeds = [{"x": sparse(*shape)} for shape in shapes[rank]]
     feeds += [
@@ -232,10 +235,8 @@ def test_a_range_of_steps_of_zero_is_refused() -> None:
 
 
 def test_top_k() -> None:
-    graph = (
-        "(float[3, N] x, int64[1] k) => (float[3, K] v, int64[3, K] i) "
-        "{ v, i = TopK(x, k) }"
-    )
+    graph = """(float[3, N] x, int64[1] k) => (float[3, K] v, int64[3, K] i)
+    { v, i = TopK(x, k) }"""
     check(
         graph,
         *(
