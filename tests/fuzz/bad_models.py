@@ -541,7 +541,7 @@ _op(
     "Range by NaN",
     "Range",
     {},
-    [*_INVALID, UnsupportedOp],
+    [*_INVALID, RunError],
     {"a": _F32(0), "b": _F32(9), "c": _F32(np.nan)},
 )
 _op(

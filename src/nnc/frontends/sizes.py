@@ -123,8 +123,9 @@ def range_count(b: Builder, start: SSAValue, limit: SSAValue, step: SSAValue) ->
     with b.at_root(start, limit, step):
         if is_float(element_type_of(start)):
             first, last, wide = (b.cast(v, F64) for v in (start, limit, step))
-            count = b.unary(ew.CeilOp, b.div(b.sub(last, first), wide))
-            count = b.cast(b.binary(ew.MaximumOp, count, 0), I64)
+            steps = b.unary(ew.CeilOp, b.div(b.sub(last, first), wide))
+            count = b.cast(b.binary(ew.MaximumOp, steps, 0), I64)
+            count = b.select(b.emit(ew.IsNanOp(steps)), -1, count)
         else:
             first, last, wide = (b.cast(v, I64) for v in (start, limit, step))
             is_backward = b.compare(wide, 0, "lt")
@@ -133,6 +134,6 @@ def range_count(b: Builder, start: SSAValue, limit: SSAValue, step: SSAValue) ->
             distance = b.binary(ew.MaximumOp, distance, 0)
             by = b.binary(ew.MaximumOp, b.select(is_backward, b.sub(0, wide), wide), 1)
             count = b.div(b.add(distance, b.sub(by, 1)), by)
-        # A step of 0 has no count: what is negative is refused.
+        # Steps of 0 or NaN have no count: what is negative is refused.
         count = b.select(b.compare(wide, 0, "eq"), -1, count)
-        return b.size(count, "the number of elements (-1: delta is 0)")
+        return b.size(count, "the number of elements (-1: delta is 0 or NaN)")

@@ -234,6 +234,16 @@ def test_a_range_of_steps_of_zero_is_refused() -> None:
         exe(np.array(0), np.array(3), np.array(0))
 
 
+@pytest.mark.parametrize("place", range(3))
+def test_a_range_of_no_numbers_is_refused(place: int) -> None:
+    graph = "(float a, float b, float c) => (float[N] y) { y = Range(a, b, c) }"
+    exe = nnc.compile(parse_model(graph))
+    values = [np.array(v, F32) for v in (0, 3, 1)]
+    values[place] = np.array(np.nan, F32)
+    with pytest.raises(RunError, match=r"Range:y.*delta is 0 or NaN"):
+        exe(*values)
+
+
 def test_top_k() -> None:
     graph = """(float[3, N] x, int64[1] k) => (float[3, K] v, int64[3, K] i)
     { v, i = TopK(x, k) }"""
