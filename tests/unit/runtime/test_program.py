@@ -303,3 +303,11 @@ def test_stacks_of_no_iteration_are_what_the_graph_declares() -> None:
     x = numbers(4)
     assert exe(x, np.array(0))[1].shape == (0, 2)
     np.testing.assert_array_equal(exe(x, np.array(9))[1], -x[None, :2])
+
+
+def test_what_no_run_can_tell_is_refused() -> None:
+    graph = """(seq(float[N]) s, int64 i) => (float[M] z)
+    { y = Relu(s) z = SequenceAt(y, i) }"""
+    exe = nnc.compile(parse(graph))
+    with pytest.raises((RunError, UnsupportedOp), match="Relu"):
+        exe([numbers(2)], np.array(0))

@@ -497,11 +497,28 @@ class _Importer:
             if self.host.has_op(node) and not reports[0].values:
                 return self.host.host_op(node)
         values = [v for report in reports for v in report.values]
-        is_too_large = not all(map(may_decide, values))
-        if is_too_large or (values and not self.defer and self._is_input(values)):
+        if self._is_hopeless(node, values):
             self.reports += reports
             return None
         return self.host.defer(node)
+
+    def _is_hopeless(self, node: HostNode, values: Sequence[SSAValue]) -> bool:
+        """
+        Whether no run can tell more of what a node needs to know than is known.
+
+        `values` are the data that it needs.
+        """
+        if not all(map(may_decide, values)):
+            return True
+        if any(self.builder.constant_value(v) is not None for v in values):
+            return True
+        if self.defer:
+            return False
+        # In a part that is compiled late, inputs have the types that values had.
+        hosted = [v for v in node.inputs if v is not None and is_host_value(v)]
+        if any(isinstance(v.owner, Block) for v in hosted):
+            return True
+        return bool(values) and self._is_input(values)
 
     def _is_input(self, values: Sequence[SSAValue]) -> bool:
         """Whether values follow from inputs, which the caller could give."""

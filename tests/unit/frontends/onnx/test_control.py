@@ -357,6 +357,7 @@ def test_a_cancelled_loop_ends() -> None:
     """
     exe = nnc.compile(parse(graph.replace('("", c', "(, c")))
     # Runs that take long are watched for interrupts.
+    assert isinstance(exe, nnc.CompiledModel)
     exe._last_seconds = 10.0
     timer = threading.Timer(0.5, _thread.interrupt_main)
     timer.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from typing import Any
 
 import ml_dtypes
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, parser
 
 import nnc
-from nnc.errors import IndexOutOfRange, InputError, RunError
+from nnc.errors import IndexOutOfRange, InputError, RunError, TargetError
 from nnc.testing import compare
 
 Array = NDArray[Any]
@@ -364,3 +365,18 @@ def test_the_interpreter_runs_what_is_compiled_in_stages() -> None:
     compiled = nnc.compile(module)
     for ours, theirs in zip(compiled(x, np.array(4)), (y, z), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("target", ["generic", "sse4.2", "avx2", "avx512"])
+@pytest.mark.parametrize("count", ["1", "2", "17", "N"])
+def test_positions_on_every_target(target: str, count: str) -> None:
+    if platform.machine() != "x86_64" and target != "generic":
+        pytest.skip("a level of x86-64")
+    graph = f"(float[{count}] x) => (int64[1, n] y) {{ y = NonZero(x) }}"
+    try:
+        exe = nnc.compile(parse_model(graph), target=target)
+    except TargetError as error:
+        pytest.skip(str(error))
+    for size in (0, 1, 33) if count == "N" else (int(count),):
+        for x in (sparse(size), np.zeros(size, F32), np.ones(size, F32)):
+            np.testing.assert_array_equal(exe(x), np.nonzero(x))
