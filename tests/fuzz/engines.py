@@ -19,6 +19,7 @@ from nnc.backend.cross import why_it_cannot_run
 from nnc.backend.host import resolve_target
 from nnc.errors import InputValuesNeeded
 from nnc.runtime.executor import CompiledModel
+from nnc.runtime.program import ProgramModel
 from nnc.specializing import SpecializingModel
 
 Array = NDArray[Any]
@@ -66,7 +67,9 @@ class Engine:
         }
 
     @contextmanager
-    def loaded(self, model: bytes) -> Generator[CompiledModel | SpecializingModel]:
+    def loaded(
+        self, model: bytes
+    ) -> Generator[CompiledModel | ProgramModel | SpecializingModel]:
         """The model, compiled for values of inputs where these decide."""
         try:
             exe = nnc.compile(model, **self.options)

@@ -74,7 +74,9 @@ def pair(rows: int, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.floa
 
 @pytest.fixture(scope="module")
 def sum_model() -> nnc.CompiledModel:
-    return nnc.compile(SUM)
+    exe = nnc.compile(SUM)
+    assert isinstance(exe, nnc.CompiledModel)
+    return exe
 
 
 # ---- what it accepts

@@ -98,7 +98,9 @@ NETWORKS: dict[str, tuple[Callable[[], onnx.ModelProto], list[NDArray[Any]]]] = 
 }
 
 
-def results(exe: nnc.CompiledModel, x: NDArray[Any]) -> list[NDArray[Any]]:
+def results(
+    exe: nnc.CompiledModel | nnc.ProgramModel, x: NDArray[Any]
+) -> list[NDArray[Any]]:
     return exe.run(None, {exe.inputs[0].name: x})
 
 
@@ -109,7 +111,9 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def lookup_model() -> nnc.CompiledModel:
-    return nnc.compile(lookup())
+    exe = nnc.compile(lookup())
+    assert isinstance(exe, nnc.CompiledModel)
+    return exe
 
 
 # ---- round trips

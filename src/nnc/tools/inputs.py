@@ -11,12 +11,12 @@ import numpy as np
 
 from nnc.errors import InputError
 from nnc.random_inputs import Array, choose_sizes, random_array
-from nnc.runtime.specs import number_kind
+from nnc.runtime.specs import HostSpec, number_kind
 from nnc.symbolic import Dim
 from nnc.tools import console
 
 if TYPE_CHECKING:
-    from nnc import HostSpec, TensorSpec
+    from nnc import TensorSpec
 
 
 _SYMBOL: Final = re.compile(r"[A-Za-z_][\w.]*")
@@ -76,10 +76,12 @@ def load_inputs(
     return {name: _typed(array, name, specs) for name, array in arrays.items()}
 
 
-def _typed(array: Array, name: str, specs: Sequence[TensorSpec]) -> Array:
+def _typed(array: Array, name: str, specs: Sequence[TensorSpec | HostSpec]) -> Array:
     """The numbers of a file as the input's dtype, if .npy files cannot name that."""
     for spec in specs:
-        if spec.name == name and spec.dtype.isbuiltin == 2:
+        if isinstance(spec, HostSpec) or spec.name != name:
+            continue
+        if spec.dtype.isbuiltin == 2:
             plain = np.int8 if number_kind(spec.dtype) in "iu" else np.float32
             return array.astype(spec.dtype) if array.dtype == plain else array
     return array

@@ -53,11 +53,11 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def state(exe: nnc.CompiledModel) -> str:
+def state(exe: nnc.CompiledModel | nnc.ProgramModel) -> str:
     return exe.info.cache.state
 
 
-def check(exe: nnc.CompiledModel, weight: NDArray[Any] = W) -> None:
+def check(exe: nnc.CompiledModel | nnc.ProgramModel, weight: NDArray[Any] = W) -> None:
     np.testing.assert_allclose(exe(X), np.maximum(X @ weight, 0), rtol=1e-5)
 
 

@@ -47,6 +47,7 @@ def check(
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         for ours, theirs in zip(outputs, expected, strict=True):
             compare(ours, theirs, rtol=1e-4, atol=1e-5)
+    assert isinstance(exe, nnc.CompiledModel)
     return exe
 
 

@@ -37,12 +37,16 @@ Floats = NDArray[np.float32]
 
 @pytest.fixture(scope="module")
 def exe() -> nnc.CompiledModel:
-    return nnc.compile(nnc.Module.parse(TEXT))
+    exe = nnc.compile(nnc.Module.parse(TEXT))
+    assert isinstance(exe, nnc.CompiledModel)
+    return exe
 
 
 @pytest.fixture(scope="module")
 def one() -> nnc.CompiledModel:
-    return nnc.compile(nnc.Module.parse(ONE))
+    exe = nnc.compile(nnc.Module.parse(ONE))
+    assert isinstance(exe, nnc.CompiledModel)
+    return exe
 
 
 def x_of(rows: int) -> Floats:

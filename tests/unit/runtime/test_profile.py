@@ -193,7 +193,9 @@ TEXT = """
 def exe() -> nnc.CompiledModel:
     """A small network."""
     w = np.ones((64, 32), np.float32)
-    return nnc.compile(nnc.Module.parse(TEXT, {"w": w}), target="generic")
+    exe = nnc.compile(nnc.Module.parse(TEXT, {"w": w}), target="generic")
+    assert isinstance(exe, nnc.CompiledModel)
+    return exe
 
 
 def test_profile_of_a_network_shows_its_launches(exe: nnc.CompiledModel):

@@ -116,7 +116,9 @@ MODELS: dict[str, Callable[[], tuple[bytes, dict[str, Array]]]] = {
 @cache
 def compiled(name: str, threads: int | None) -> nnc.CompiledModel:
     """A model for that many threads."""
-    return nnc.compile(MODELS[name]()[0], num_threads=threads)
+    exe = nnc.compile(MODELS[name]()[0], num_threads=threads)
+    assert isinstance(exe, nnc.CompiledModel)
+    return exe
 
 
 def inputs_of(name: str) -> dict[str, Array]:

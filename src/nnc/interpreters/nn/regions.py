@@ -73,9 +73,11 @@ def _bin(op: nn.RoiAlignOp, image: Array, ys: Array, xs: Array, count: float) ->
     if not parts:
         return np.zeros(image.shape[2], image.dtype)
     if op.kind.data == "max":
+        if len(parts) < 4 * count:
+            # Samples outside are zeros.
+            parts.append(np.zeros_like(parts[0]))
         best: Array = np.max(parts, 0)
-        # Samples outside are zeros.
-        return np.maximum(best, 0) if len(parts) < 4 * count else best
+        return best
     total: Array = np.sum(parts, 0)
     return total / count
 

@@ -370,7 +370,7 @@ def test_bits_are_kept(source: str, target: str, shape: tuple[int, ...], compile
     np.testing.assert_array_equal(exe(x), np.asarray(x).view(target))
 
 
-SMALL = {
+SMALL: dict[int, Any] = {
     TensorProto.INT4: ml_dtypes.int4,
     TensorProto.UINT4: ml_dtypes.uint4,
     TensorProto.FLOAT4E2M1: ml_dtypes.float4_e2m1fn,

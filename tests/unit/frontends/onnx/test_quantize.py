@@ -18,8 +18,10 @@ from nnc.testing import compare
 
 Array = NDArray[Any]
 
-FLOATS = ["float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz"]
-FLOATS += ["float4_e2m1fn", "float6_e2m3fn", "float6_e3m2fn"]
+FLOATS = [
+    *("float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz"),
+    *("float4_e2m1fn", "float6_e2m3fn", "float6_e3m2fn"),
+]
 INTEGERS = ["int8", "uint8", "int16", "uint16", "int4", "uint4", "int2", "uint2"]
 LAYOUTS: dict[str, tuple[tuple[int, ...], dict[str, int]]] = {
     "tensor": ((), {}),
@@ -46,7 +48,9 @@ def model_of(
         number = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
         return helper.make_tensor_value_info(name, number, shape)
 
-    node = helper.make_node(op, list(inputs), ["y"], **attributes)
+    node = helper.make_node(op, list(inputs), ["y"])
+    for name, value in attributes.items():
+        node.attribute.append(helper.make_attribute(name, value))
     given = [declared(n, a.dtype, a.shape) for n, a in inputs.items()]
     shape = next(iter(inputs.values())).shape
     graph = helper.make_graph([node], "g", given, [declared("y", output, shape)])
@@ -58,9 +62,8 @@ def agrees(
     op: str, inputs: dict[str, Array], output: Any, expected: Array, **attributes: int
 ) -> None:
     model = model_of(op, inputs, output, **attributes)
-    for run in (nnc.convert(model).interpret, nnc.compile(model, cache=False).run):
-        args = (inputs,) if run.__name__ == "interpret" else (None, inputs)
-        (actual,) = run(*args)
+    interpreted = nnc.convert(model).interpret(inputs)
+    for (actual,) in (interpreted, nnc.compile(model, cache=False).run(None, inputs)):
         compare(actual, expected, 0, 0)
 
 
@@ -191,8 +194,11 @@ def test_dynamic_quantization_agrees(low: float):
 def test_what_is_wrong_is_said(
     shape: tuple[int, ...], attributes: dict[str, int], message: str
 ):
-    inputs = {"x": np.ones((3, 5, 20), np.float32), "s": np.ones(shape, np.float32)}
-    inputs["z"] = np.zeros(shape, np.uint8)
+    inputs: dict[str, Array] = {
+        "x": np.ones((3, 5, 20), np.float32),
+        "s": np.ones(shape, np.float32),
+        "z": np.zeros(shape, np.uint8),
+    }
     model = model_of("QuantizeLinear", inputs, np.uint8, **attributes)
     with pytest.raises(nnc.errors.NncError, match=message):
         nnc.convert(model)

@@ -178,7 +178,9 @@ INTEGER_RULES: dict[type[nn.BinaryOp], Callable[[int, int], int]] = {
 
 
 def test_every_binary_op_is_tested():
-    assert BINARY.keys() | INTEGER_RULES.keys() == set(nn.BINARY_OPS)
+    # Random numbers are compared with those that the authors published.
+    elsewhere = {nn.ThreefryOp}
+    assert BINARY.keys() | INTEGER_RULES.keys() | elsewhere == set(nn.BINARY_OPS)
 
 
 @pytest.mark.parametrize("op", INTEGER_RULES, ids=lambda op: op.name)
