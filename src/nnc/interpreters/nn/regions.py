@@ -71,7 +71,8 @@ def _bin(op: nn.RoiAlignOp, image: Array, ys: Array, xs: Array, count: float) ->
         for x in xs:
             parts += _corners(image, y, x)
     if not parts:
-        return np.zeros(image.shape[2], image.dtype)
+        nothing: Array = np.zeros(image.shape[2], image.dtype)
+        return nothing
     if op.kind.data == "max":
         if len(parts) < 4 * count:
             # Samples outside are zeros.
