@@ -477,11 +477,7 @@ class _Importer:
 
     def _can_move(self, node: HostNode, error: UnsupportedError) -> bool:
         """Whether a node can be run by the host, or compiled late."""
-        values = self._deciding(error)
-        if values and all(self.builder.constant_value(v) is not None for v in values):
-            # Known already: it would be refused again when the program runs.
-            return False
-        if isinstance(error, NeedsHostError) or values:
+        if isinstance(error, NeedsHostError) or self._deciding(error):
             return True
         return is_control(node.domain, node.proto.op_type) or self.host.has_op(node)
 
@@ -512,7 +508,8 @@ class _Importer:
             return True
         if any(self.builder.constant_value(v) is not None for v in values):
             return True
-        if self.defer:
+        reads = [*node.inputs, *node.captured.values()]
+        if self.defer or any(map(self.host.is_deferred, reads)):
             return False
         # In a part that is compiled late, inputs have the types that values had.
         hosted = [v for v in node.inputs if v is not None and is_host_value(v)]

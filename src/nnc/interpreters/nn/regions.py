@@ -67,16 +67,16 @@ def _samples(start: float, size: float, place: int, length: int) -> tuple[Array,
 
 def _bin(op: nn.RoiAlignOp, image: Array, ys: Array, xs: Array, count: float) -> Array:
     parts: list[Array] = []
+    nothing: Array = np.zeros(image.shape[2:], image.dtype)
     for y in ys:
         for x in xs:
             parts += _corners(image, y, x)
     if not parts:
-        nothing: Array = np.zeros(image.shape[2], image.dtype)
         return nothing
     if op.kind.data == "max":
         if len(parts) < 4 * count:
             # Samples outside are zeros.
-            parts.append(np.zeros_like(parts[0]))
+            parts.append(nothing)
         best: Array = np.max(parts, 0)
         return best
     total: Array = np.sum(parts, 0)
