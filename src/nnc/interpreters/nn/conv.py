@@ -84,10 +84,10 @@ def _positions(
 
 @REFERENCES.implements(nn.ConvOp)
 def _conv(op: nn.ConvOp, env: Environment, x: Array, weights: Array) -> Array:
-    wide = widened(x)
+    wide = doubled(x)
     kernel, sizes = op.kernel, _output_sizes(op, env)
     image = _padded(op, env, _to_channels_last(op, wide), 0, (0,) * len(kernel))
-    filter_ = _filter_last(op, widened(weights))
+    filter_ = _filter_last(op, doubled(weights))
     groups = op.groups.value.data
     if 0 in (x.size, *sizes):
         result = np.zeros((len(image), *sizes, filter_.shape[-1]), wide.dtype)
@@ -136,8 +136,8 @@ def _conv_by_windows(
 def _conv_transpose(
     op: nn.ConvTransposeOp, env: Environment, x: Array, weights: Array
 ) -> Array:
-    wide = _to_channels_last(op, widened(x))
-    filter_ = _filter_last(op, widened(weights))
+    wide = _to_channels_last(op, doubled(x))
+    filter_ = _filter_last(op, doubled(weights))
     kernel, groups = op.kernel, op.groups.value.data
     depth, channels = filter_.shape[-1], filter_.shape[-2] * groups
     sizes, before = wide.shape[1:-1], env.sizes(op.low_padding, op)
