@@ -42,6 +42,10 @@ LEAST_BYTES = 256
 """Less side by side, and the prefetchers of a CPU find no stream."""
 MOST_EXPENSIVE = 8
 """Vectors side by side of what takes many instructions."""
+PART = 32
+"""Elements that are reduced one after the other; parts are then reduced in turn."""
+SMALL_PART = 8
+"""Fewer are no part of their own."""
 
 
 @dataclass
@@ -160,9 +164,7 @@ class AcrossRows:
         for phase in range(1, program.phases + 1):
             reductions = [r for r in program.reductions if r.level == phase]
             stores = [s for p, s in program.full if p == phase]
-            initial = [
-                r.identity(kb, width) for r in reductions for _ in range(vectors)
-            ]
+            parts = _Parts(kb, reductions, width, vectors)
 
             def element(
                 row: Mapping[Axis, Index],
@@ -184,7 +186,7 @@ class AcrossRows:
                         store_element(emitter, store, value)
                 return result
 
-            totals = self._fold(0, {}, initial, element)
+            totals = self._fold(0, {}, parts.start(), element, parts)
             for position, reduction in enumerate(reductions):
                 for v in range(vectors):
                     total = totals[position * vectors + v]
@@ -201,16 +203,64 @@ class AcrossRows:
         row: dict[Axis, Index],
         totals: list[SSAValue],
         element: Callable[[dict[Axis, Index], list[SSAValue]], list[SSAValue]],
+        parts: _Parts,
     ) -> list[SSAValue]:
-        space = self.program.row
+        """
+        All elements of a row, combined with `totals`.
+
+        Long rows are reduced in parts: the rounding errors of a sum grow with the
+        number of its terms.
+        """
+        kb, space = self.kb, self.program.row
         if level == len(space.axes):
             return element(row, totals)
-        axis = space.axes[level]
+        axis, extent = space.axes[level], space.extents[level]
+        inner = dim_product(space.extents[level + 1 :]).as_int()
+        is_small = inner is not None and inner < SMALL_PART
 
         def body(i: Index, values: list[SSAValue]) -> list[SSAValue]:
-            return self._fold(level + 1, {**row, axis: i}, values, element)
+            inside = {**row, axis: i}
+            if is_small:
+                return self._fold(level + 1, inside, values, element, parts)
+            part = self._fold(level + 1, inside, parts.start(), element, parts)
+            return parts.combine(values, part)
 
-        return self.kb.fold(0, space.extents[level], 1, totals, body)
+        def part(start: Index, values: list[SSAValue]) -> list[SSAValue]:
+            end = kb.minimum(start + PART, extent)
+            return parts.combine(values, kb.fold(start, end, 1, parts.start(), body))
+
+        is_short = isinstance(extent, int) and extent <= 2 * PART
+        if level < len(space.axes) - 1 or is_short or not parts.reductions:
+            return kb.fold(0, extent, 1, totals, body)
+        return kb.fold(0, extent, PART, totals, part)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The reductions of a phase, for each of the vectors side by side."""
+
+    kb: KernelBuilder
+    reductions: Sequence[Reduction]
+    width: int
+    vectors: int
+
+    def start(self) -> list[SSAValue]:
+        """What reductions begin with."""
+        return [
+            r.identity(self.kb, self.width)
+            for r in self.reductions
+            for _ in range(self.vectors)
+        ]
+
+    def combine(
+        self, totals: Sequence[SSAValue], part: Sequence[SSAValue]
+    ) -> list[SSAValue]:
+        """Totals of which some elements are those of `part`."""
+        pairs = zip(totals, part, strict=True)
+        return [
+            self.reductions[i // self.vectors].combine(self.kb, total, value)
+            for i, (total, value) in enumerate(pairs)
+        ]
 
 
 def _blocks(length: DimLike, block: int) -> DimLike:
