@@ -86,7 +86,7 @@ def mutated(draft: Draft) -> Draft:
 
 def _mutated(result: Draft) -> Draft:
     if result.random.random() < 0.3:
-        for name in list(result.feeds):
+        for name in _numbers(result):
             if result.random.random() < 0.6:
                 make_constant(result, name)
     for _ in range(result.random.choice((1, 1, 1, 2, 2, 3))):
@@ -117,8 +117,13 @@ def make_constant(draft: Draft, name: str) -> None:
 
 
 def _constant_input(draft: Draft) -> None:
-    if draft.feeds:
-        make_constant(draft, draft.random.choice(list(draft.feeds)))
+    if numbers := _numbers(draft):
+        make_constant(draft, draft.random.choice(numbers))
+
+
+def _numbers(draft: Draft) -> list[str]:
+    """The inputs that can be constants: objects may be more than strings by now."""
+    return [name for name, value in draft.feeds.items() if value.dtype != np.object_]
 
 
 def _input_values(draft: Draft) -> None:

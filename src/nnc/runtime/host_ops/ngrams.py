@@ -69,8 +69,10 @@ def _counts(row: Sequence[Any], pool: _Pool, most_skipped: int) -> Array:
     """How often each n-gram is in a row, with up to so many items between two."""
     counts = np.zeros(pool.width, np.int64)
     for length in pool.lengths:
-        # What is alone has nothing between: it is counted once.
-        for step in range(1, (most_skipped if length > 1 else 0) + 2):
+        # What is alone has nothing between, and is counted once; no row has more
+        # between two items than there are.
+        skipped = min(most_skipped, len(row)) if length > 1 else 0
+        for step in range(1, skipped + 2):
             reach = step * (length - 1)
             for start in range(len(row) - reach):
                 gram = tuple(row[start : start + reach + 1 : step])

@@ -182,6 +182,22 @@ def test_a_pool_that_does_not_fit_is_refused(host: Any, changes: Any, text: str)
         host("TfIdfVectorizer", np.array(["a"], object), **{**options, **changes})
 
 
+def test_no_more_is_skipped_than_there_is(host: Any):
+    options: Any = {
+        "mode": "TF",
+        "ngram_counts": [0, 1],
+        "ngram_indexes": [0, 1],
+        "pool_strings": ["a", "a", "b"],
+        "min_gram_length": 1,
+        "max_gram_length": 2,
+    }
+    x = np.array(["a", "c", "b"], object)
+    (found,) = host("TfIdfVectorizer", x, max_skip_count=2**62, **options)
+    (expected,) = host("TfIdfVectorizer", x, max_skip_count=5, **options)
+    np.testing.assert_array_equal(found, expected)
+    assert found[1] == 1
+
+
 # ---------------------------------------------------------------- images
 
 
