@@ -1,15 +1,19 @@
-"""A binary heap of numbers in memory, of which the root comes first."""
+"""A binary heap in memory, of which the root comes first."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from xdsl.ir import SSAValue
 
 from nnc.dialects import simd
 from nnc.lowering.lower_dispatches.index import Index, IndexLike
 from nnc.lowering.lower_dispatches.kernel_builder import KernelBuilder
+
+Element: TypeAlias = tuple[SSAValue, ...]
+"""What moves as one, such as a number and where it came from."""
 
 _MOST_LEVELS = 40
 """Levels of the largest heap that fits into memory."""
@@ -20,9 +24,9 @@ class Heap:
     """How the elements of a heap are read, written and compared."""
 
     kb: KernelBuilder
-    get: Callable[[IndexLike], SSAValue]
-    put: Callable[[IndexLike, SSAValue], None]
-    is_before: Callable[[SSAValue, SSAValue], SSAValue]
+    get: Callable[[IndexLike], Element]
+    put: Callable[[IndexLike, Element], None]
+    is_before: Callable[[Element, Element], SSAValue]
     """Whether the first of two elements belongs nearer to the root."""
     levels: IndexLike
 
@@ -31,18 +35,18 @@ class Heap:
         kb = self.kb
         half = kb.floordiv(size, 2)
         with kb.loop(0, half) as i:
-            self._sift(half - 1 - i, size)
+            self.sift(half - 1 - i, size)
 
-    def pop(self, size: IndexLike) -> SSAValue:
+    def pop(self, size: IndexLike) -> Element:
         """The root of a heap of `size` elements, which changes places with the last."""
         last = Index.of(size) - 1
         root, other = self.get(0), self.get(last)
         self.put(0, other)
         self.put(last, root)
-        self._sift(0, last)
+        self.sift(0, last)
         return root
 
-    def _sift(self, start: IndexLike, size: IndexLike) -> None:
+    def sift(self, start: IndexLike, size: IndexLike) -> None:
         """Move an element down until both of its children belong below it."""
         kb = self.kb
 
@@ -55,7 +59,10 @@ class Heap:
                 a, b = self.get(left), self.get(right)
                 is_right = self.is_before(b, a)
                 child = kb.select(is_right, right, left)
-                first = kb.add(simd.SelectOp(is_right, b, a))
+                first = tuple(
+                    kb.add(simd.SelectOp(is_right, y, x))
+                    for x, y in zip(a, b, strict=True)
+                )
                 mine = self.get(here)
 
                 def swap() -> list[SSAValue]:

@@ -18,7 +18,7 @@ from nnc.dialects.nn.types import bit_width, dims_of, is_float
 from nnc.dialects.simd.types import bits_of
 from nnc.lowering.lower_dispatches.elementwise import convert
 from nnc.lowering.lower_dispatches.emit import INDEX_OUT_OF_RANGE
-from nnc.lowering.lower_dispatches.heap import levels_of
+from nnc.lowering.lower_dispatches.heap import Element, Heap, levels_of
 from nnc.lowering.lower_dispatches.index import Index, IndexLike
 from nnc.lowering.lower_dispatches.kernel_builder import BufferArg, KernelBuilder
 from nnc.lowering.lower_dispatches.loops import lane_loop
@@ -199,7 +199,8 @@ class TopKKernel:
         self.values, self.indices = outputs
         self.rows, self.size = (simple(d) for d in dims_of(op.operand))
         self.count = simple(op.count_dim)
-        self.levels = levels_of(kb, self.count)
+        levels = levels_of(kb, self.count)
+        self.heap = Heap(kb, self._get, self._put, self._is_worse, levels)
         self.row: IndexLike = 0
 
     def build(self) -> Dim:
@@ -217,10 +218,9 @@ class TopKKernel:
     def _fill(self) -> None:
         kb = self.kb
         with kb.loop(0, self.count) as i:
-            self._put(i, load(kb, self.source, [self.row, i]), kb.to_data(i, i64))
-        half = kb.floordiv(self.count, 2)
-        with kb.loop(0, half) as i:
-            self._sift(half - 1 - i, self.count)
+            value = load(kb, self.source, [self.row, i])
+            self._put(i, (value, kb.to_data(i, i64)))
+        self.heap.build(self.count)
 
     def _select(self) -> None:
         kb = self.kb
@@ -228,66 +228,21 @@ class TopKKernel:
             value = load(kb, self.source, [self.row, i])
             root = load(kb, self.values, [self.row, 0])
             with kb.when(self._is_better(value, root)):
-                self._put(0, value, kb.to_data(i, i64))
-                self._sift(0, self.count)
+                self._put(0, (value, kb.to_data(i, i64)))
+                self.heap.sift(0, self.count)
 
     def _sort(self) -> None:
         kb = self.kb
         with kb.loop(1, self.count) as i:
-            last = Index.of(self.count) - i
-            self._swap(0, last, self._get(0), self._get(last))
-            self._sift(0, last)
+            self.heap.pop(Index.of(self.count) - i + 1)
 
-    def _sift(self, start: IndexLike, size: IndexLike) -> None:
-        """Move an element down until both of its children are better."""
-        kb = self.kb
-
-        def level(_: Index, state: list[SSAValue]) -> list[SSAValue]:
-            here = kb.opaque(state[0], nonnegative=True)
-            left = here * 2 + 1
-
-            def down() -> list[SSAValue]:
-                right = kb.minimum(left + 1, Index.of(size) - 1)
-                a, b = self._get(left), self._get(right)
-                is_right = self._is_worse(b, a)
-                child = kb.select(is_right, right, left)
-                worst = tuple(
-                    kb.add(simd.SelectOp(is_right, y, x))
-                    for x, y in zip(a, b, strict=True)
-                )
-                mine = self._get(here)
-
-                def swap() -> list[SSAValue]:
-                    self._swap(here, child, mine, worst)
-                    return [kb.value(child)]
-
-                return kb.choose(
-                    self._is_worse(worst, mine), swap, lambda: [kb.value(size)]
-                )
-
-            return kb.choose(
-                kb.compare("slt", left, size), down, lambda: [kb.value(size)]
-            )
-
-        kb.fold(0, self.levels, 1, [kb.value(start)], level)
-
-    def _get(self, place: IndexLike) -> tuple[SSAValue, SSAValue]:
+    def _get(self, place: IndexLike) -> Element:
         kb, at = self.kb, [self.row, place]
         return load(kb, self.values, at), load(kb, self.indices, at)
 
-    def _put(self, place: IndexLike, value: SSAValue, index: SSAValue) -> None:
-        store(self.kb, value, self.values, [self.row, place])
-        store(self.kb, index, self.indices, [self.row, place])
-
-    def _swap(
-        self,
-        a: IndexLike,
-        b: IndexLike,
-        first: tuple[SSAValue, ...],
-        second: tuple[SSAValue, ...],
-    ) -> None:
-        self._put(a, second[0], second[1])
-        self._put(b, first[0], first[1])
+    def _put(self, place: IndexLike, element: Element) -> None:
+        for value, buffer in zip(element, (self.values, self.indices), strict=True):
+            store(self.kb, value, buffer, [self.row, place])
 
     def _is_better(self, a: SSAValue, b: SSAValue) -> SSAValue:
         kb = self.kb
@@ -302,7 +257,7 @@ class TopKKernel:
         saved = kb.add(simd.AndOp(is_number, kb.add(simd.IsNanOp(b))))
         return kb.add(simd.OrOp(is_better, saved))
 
-    def _is_worse(self, a: tuple[SSAValue, ...], b: tuple[SSAValue, ...]) -> SSAValue:
+    def _is_worse(self, a: Element, b: Element) -> SSAValue:
         """Whether `a` comes behind `b`; of equal ones the later one does."""
         kb = self.kb
         is_worse = self._is_better(b[0], a[0])

@@ -17,7 +17,7 @@ from nnc.dialects.nn.selection import ArgSortOp
 from nnc.dialects.nn.types import dims_of, is_float
 from nnc.dialects.simd.types import element_type_of
 from nnc.lowering.lower_dispatches.elementwise import compute_type, convert
-from nnc.lowering.lower_dispatches.heap import Heap, levels_of
+from nnc.lowering.lower_dispatches.heap import Element, Heap, levels_of
 from nnc.lowering.lower_dispatches.index import Index, IndexLike
 from nnc.lowering.lower_dispatches.kernel_builder import BufferArg, KernelBuilder
 from nnc.lowering.lower_dispatches.selection import load, simple, store
@@ -45,22 +45,22 @@ class ArgSortKernel:
         kb = self.kb
         heap = Heap(kb, self._get, self._put, self._is_after, levels_of(kb, self.rows))
         with kb.loop(0, self.rows) as i:
-            self._put(i, kb.to_data(i, i64))
+            self._put(i, (kb.to_data(i, i64),))
         heap.build(self.rows)
         # The root is the last row of those that are left, and goes to their end.
         with kb.loop(1, self.rows) as i:
             heap.pop(Index.of(self.rows) - i + 1)
         return Dim.of(1)
 
-    def _get(self, place: IndexLike) -> SSAValue:
-        return load(self.kb, self.order, [place])
+    def _get(self, place: IndexLike) -> Element:
+        return (load(self.kb, self.order, [place]),)
 
-    def _put(self, place: IndexLike, row: SSAValue) -> None:
-        store(self.kb, row, self.order, [place])
+    def _put(self, place: IndexLike, row: Element) -> None:
+        store(self.kb, row[0], self.order, [place])
 
-    def _is_after(self, a: SSAValue, b: SSAValue) -> SSAValue:
-        """Whether row `a` comes behind row `b`."""
-        kb = self.kb
+    def _is_after(self, first: Element, second: Element) -> SSAValue:
+        """Whether the first row comes behind the second one."""
+        kb, (a,), (b,) = self.kb, first, second
         rows = [kb.to_index(v) for v in (a, b)]
         undecided = kb.constant(0, i64)
 

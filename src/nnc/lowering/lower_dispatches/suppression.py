@@ -15,7 +15,7 @@ from xdsl.ir import SSAValue
 from nnc.dialects import simd
 from nnc.dialects.nn.suppression import LANES, NonMaxSuppressionOp
 from nnc.dialects.nn.types import bit_width, dims_of
-from nnc.lowering.lower_dispatches.heap import Heap, levels_of
+from nnc.lowering.lower_dispatches.heap import Element, Heap, levels_of
 from nnc.lowering.lower_dispatches.index import Index, IndexLike
 from nnc.lowering.lower_dispatches.kernel_builder import BufferArg, KernelBuilder
 from nnc.lowering.lower_dispatches.loops import lane_loop
@@ -68,15 +68,15 @@ class SuppressionKernel:
     def _scalar(self, buffer: BufferArg) -> SSAValue:
         return self.kb.load(buffer.ptr, buffer.index([]))
 
-    def _get(self, place: IndexLike) -> SSAValue:
-        return load(self.kb, self.order, [*self.row, place])
+    def _get(self, place: IndexLike) -> Element:
+        return (load(self.kb, self.order, [*self.row, place]),)
 
-    def _put(self, place: IndexLike, number: SSAValue) -> None:
-        store(self.kb, number, self.order, [*self.row, place])
+    def _put(self, place: IndexLike, number: Element) -> None:
+        store(self.kb, number[0], self.order, [*self.row, place])
 
-    def _is_better(self, a: SSAValue, b: SSAValue) -> SSAValue:
+    def _is_better(self, first: Element, second: Element) -> SSAValue:
         """Whether one box is looked at before another one."""
-        kb = self.kb
+        kb, (a,), (b,) = self.kb, first, second
         x, y = (load(kb, self.scores, [*self.row, kb.to_index(v)]) for v in (a, b))
         above, below = (kb.add(simd.CmpOp(p, x, y)) for p in ("gt", "lt"))
         nan = [kb.add(simd.IsNanOp(v)) for v in (x, y)]
@@ -111,7 +111,7 @@ class SuppressionKernel:
             is_above = kb.add(simd.CmpOp("gt", score, least))
             is_one = kb.add(simd.OrOp(is_above, takes_all))
             # What is no candidate is written over by the next one.
-            self._put(found, kb.to_data(i, i64))
+            self._put(found, (kb.to_data(i, i64),))
             return [kb.value(kb.select(is_one, found + 1, found))]
 
         def block(first: Index, state: list[SSAValue]) -> list[SSAValue]:
@@ -140,7 +140,7 @@ class SuppressionKernel:
         kb = self.kb
 
         def compare() -> list[SSAValue]:
-            index = kb.to_index(heap.pop(left))
+            index = kb.to_index(heap.pop(left)[0])
             place = [self.row[0], index]
             box = [load(kb, self.boxes, [*place, i]) for i in range(4)]
             overlaps = self._overlaps(box, kb.to_index(count))
