@@ -8,6 +8,7 @@ register tile of contractions does both products.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from xdsl.ir import SSAValue
@@ -69,9 +70,26 @@ class BlockedAttention:
 
     def _key_block(self, place: Place, start: Index, keys: Index, count: Index) -> None:
         """Scores, softmax and results of the keys from `start` on."""
+        kb, tiling = self._kb, self._tiling
         value = place.value + start * self._operands.value.row_stride
-        self._score_tiles(place.key, start, keys, count)
-        self._softmax.block(place, start, keys, count)
+        columns = tiling.score_vectors * tiling.width
+        with kb.loop(0, count, columns, extent=tiling.queries) as column:
+            left = count - column
+
+            def weights(vectors: int) -> Sequence[SSAValue]:
+                largest = self._score_tiles(place.key, start, keys, column, vectors)
+                self._softmax.block(place, start, keys, column, left, largest)
+                return ()
+
+            narrow = tiling.narrow_vectors
+            if narrow is None:
+                weights(tiling.score_vectors)
+            else:
+                kb.choose(
+                    kb.compare("sgt", left, narrow * tiling.width),
+                    lambda: weights(tiling.score_vectors),
+                    lambda: weights(narrow),
+                )
         self._result_tiles(value, keys, count)
 
     # ---- queries
@@ -115,34 +133,46 @@ class BlockedAttention:
 
     # ---- products
 
-    def _score_tiles(self, key: Index, start: Index, keys: Index, count: Index) -> None:
+    def _score_tiles(
+        self, key: Index, start: Index, keys: Index, column: Index, vectors: int
+    ) -> list[SSAValue]:
         """
-        The products of keys and queries.
+        The products of keys and some vectors of queries; gives the largest of each.
 
         The last tile of a block moves up so that it ends with the last key there is:
         the rows that it computes again, or that belong before the block, do not hurt.
         """
-        kb, tiling = self._kb, self._tiling
-        columns = tiling.score_vectors * tiling.width
+        kb, total = self._kb, Index.of(self._operands.keys)
+        minimum = kb.constant(-math.inf, self._element, self._tiling.width)
 
         def tiles(height: int) -> Sequence[SSAValue]:
-            with (
-                kb.loop(0, count, columns, extent=tiling.queries) as c,
-                kb.loop(0, keys, height, extent=self._operands.keys) as j,
-            ):
-                row = kb.minimum(start + j, Index.of(self._operands.keys) - height)
-                self._score_tile(key, row, row - start, c, height)
-            return ()
+            def step(j: Index, largest: list[SSAValue]) -> list[SSAValue]:
+                row = kb.minimum(start + j, total - height)
+                tile = self._score_tile(key, row, row - start, column, height, vectors)
+                for position, score in enumerate(tile):
+                    v = position % vectors
+                    largest[v] = self._softmax.larger(largest[v], score)
+                return largest
 
-        height = tiling.score_rows
-        is_tall = kb.compare("sge", Index.of(self._operands.keys), height)
-        kb.choose(is_tall, lambda: tiles(height), lambda: tiles(1))
+            initial = [minimum] * vectors
+            return kb.fold(0, keys, height, initial, step, extent=total.dim)
+
+        height = self._tiling.score_rows
+        is_tall = kb.compare("sge", total, height)
+        return list(kb.choose(is_tall, lambda: tiles(height), lambda: tiles(1)))
 
     def _score_tile(
-        self, key: Index, row: Index, place: Index, column: Index, height: int
-    ) -> None:
+        self,
+        key: Index,
+        row: Index,
+        place: Index,
+        column: Index,
+        height: int,
+        vectors: int,
+    ) -> Sequence[SSAValue]:
+        """Scores of `height` keys from `row` on, stored and given."""
         kb, tiling, scores = self._kb, self._tiling, self._scores
-        vectors, width = tiling.score_vectors, tiling.width
+        width = tiling.width
         rows, columns = self._operands.key.strides[-2:]
         step = columns.as_int()
         assert step is not None, "keys are dense along their last axis"
@@ -165,6 +195,7 @@ class BlockedAttention:
         for position, value in enumerate(op.results):
             i, v = divmod(position, vectors)
             kb.store(value, scores.ptr, first + (i * scores.stride + v * width))
+        return op.results
 
     def _clear_results(self) -> None:
         kb, width = self._kb, self._tiling.result_width
@@ -176,41 +207,52 @@ class BlockedAttention:
     def _result_tiles(self, value: Index, keys: Index, count: Index) -> None:
         """Weights times values, added to what earlier blocks of keys gave."""
         kb, tiling = self._kb, self._tiling
-        width, vectors = tiling.result_width, tiling.result_vectors
-        columns = vectors * width
-        with (
-            kb.loop(0, self._operands.value_depth, columns) as e,
-            kb.loop(0, count, tiling.result_rows, extent=tiling.queries) as r,
-        ):
-            place = r * self._operands.value_depth + e
-            initial = [] if tiling.is_single else self._rescaled(place, r)
-            one = (kb.value(1), kb.value(0))
-            op = simd.ContractOp(
-                *kb.address(self._scores.ptr, r + self._scores.offset),
-                *kb.address(self._operands.value.ptr, value + e),
-                row_stride=kb.value(1),
-                k=kb.value(keys),
-                outer=one,
-                inner=one,
-                b_stride=kb.value(self._operands.value.row_stride),
-                mr=tiling.result_rows,
-                nv=vectors,
-                width=width,
-                init=initial,
-                a_k_stride=self._scores.stride,
-            )
-            kb.add(op)
-            for position, accumulator in enumerate(op.results):
-                i, v = divmod(position, vectors)
-                at = place + (i * self._operands.value_depth + v * width)
-                kb.store(accumulator, self._results_ptr, at)
+        rows, last = tiling.result_rows, tiling.last_result_rows
+        columns = tiling.result_vectors * tiling.result_width
+        whole = count if last == rows else kb.floordiv(count, rows) * rows
+        with kb.loop(0, self._operands.value_depth, columns) as e:
+            with kb.loop(0, whole, rows, extent=tiling.queries) as r:
+                self._result_tile(value, keys, r, e, rows)
+            if last == rows:
+                return
+            with kb.when(kb.compare("sgt", count, whole)):
+                self._result_tile(value, keys, whole, e, last)
 
-    def _rescaled(self, place: Index, row: Index) -> list[SSAValue]:
+    def _result_tile(
+        self, value: Index, keys: Index, row: Index, column: Index, height: int
+    ) -> None:
+        """The results of `height` queries from `row` on."""
+        kb, tiling = self._kb, self._tiling
+        width, vectors = tiling.result_width, tiling.result_vectors
+        place = row * self._operands.value_depth + column
+        initial = [] if tiling.is_single else self._rescaled(place, row, height)
+        one = (kb.value(1), kb.value(0))
+        op = simd.ContractOp(
+            *kb.address(self._scores.ptr, row + self._scores.offset),
+            *kb.address(self._operands.value.ptr, value + column),
+            row_stride=kb.value(1),
+            k=kb.value(keys),
+            outer=one,
+            inner=one,
+            b_stride=kb.value(self._operands.value.row_stride),
+            mr=height,
+            nv=vectors,
+            width=width,
+            init=initial,
+            a_k_stride=self._scores.stride,
+        )
+        kb.add(op)
+        for position, accumulator in enumerate(op.results):
+            i, v = divmod(position, vectors)
+            at = place + (i * self._operands.value_depth + v * width)
+            kb.store(accumulator, self._results_ptr, at)
+
+    def _rescaled(self, place: Index, row: Index, height: int) -> list[SSAValue]:
         """The results so far, relative to the new maximum."""
         kb, tiling = self._kb, self._tiling
         width = tiling.result_width
         values: list[SSAValue] = []
-        for i in range(tiling.result_rows):
+        for i in range(height):
             factor = kb.load(self._softmax.corrections, row + i)
             for v in range(tiling.result_vectors):
                 at = place + (i * self._operands.value_depth + v * width)

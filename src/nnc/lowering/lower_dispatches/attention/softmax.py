@@ -73,36 +73,63 @@ class OnlineSoftmax:
             total = kb.load(self.sums, c, width)
             kb.store(kb.pure(simd.DivOp(self._constant(1), total)), self.sums, c)
 
-    def block(self, place: Place, start: Index, keys: Index, count: Index) -> None:
-        """Scores of the keys from `start` on become weights."""
-        kb, width = self._kb, self._tiling.width
-        with kb.loop(0, count, width, extent=self._tiling.queries) as c:
-            largest = self._mask_and_maximum(place, start, keys, c, count - c)
-            if self._tiling.is_single:
-                total = self._powers(keys, c, self._finite(largest))
-                kb.store(total, self.sums, c)
-            else:
-                self._merge(keys, c, largest)
+    def block(
+        self,
+        place: Place,
+        start: Index,
+        keys: Index,
+        column: Index,
+        queries: Index,
+        largest: Sequence[SSAValue],
+    ) -> None:
+        """
+        Scores of the keys from `start` on become weights, for some vectors of queries.
 
-    def _merge(self, keys: Index, column: Index, largest: SSAValue) -> None:
+        `queries` is how many there are from the column on, `largest` what their
+        largest scores are before masks.
+        """
+        width = self._tiling.width
+        largest = list(largest)
+        if self._operands.masks or self._operands.op.causal_offset is not None:
+            for v in range(len(largest)):
+                moved = v * width
+                largest[v] = self._mask_and_maximum(
+                    place, start, keys, column + moved, queries - moved
+                )
+        if self._tiling.is_single:
+            origins = [self._finite(maximum) for maximum in largest]
+            for v, total in enumerate(self._powers(keys, column, origins)):
+                self._kb.store(total, self.sums, column + v * width)
+        else:
+            self._merge(keys, column, largest)
+
+    def _merge(self, keys: Index, column: Index, largest: Sequence[SSAValue]) -> None:
         """Weights of a block of keys relative to the largest score so far."""
         kb, width = self._kb, self._tiling.width
-        old = kb.load(self.maxima, column, width)
-        merged = self._larger(old, largest)
-        origin = self._finite(merged)
-        correction = self._exp(kb.pure(simd.SubOp(old, origin)))
-        kb.store(merged, self.maxima, column)
-        kb.store(correction, self.corrections, column)
-        total = self._powers(keys, column, origin)
-        before = kb.pure(simd.MulOp(kb.load(self.sums, column, width), correction))
-        kb.store(kb.pure(simd.AddOp(before, total)), self.sums, column)
+        origins: list[SSAValue] = []
+        corrections: list[SSAValue] = []
+        for v, maximum in enumerate(largest):
+            old = kb.load(self.maxima, column + v * width, width)
+            merged = self.larger(old, maximum)
+            origin = self._finite(merged)
+            correction = self._exp(kb.pure(simd.SubOp(old, origin)))
+            kb.store(merged, self.maxima, column + v * width)
+            kb.store(correction, self.corrections, column + v * width)
+            origins.append(origin)
+            corrections.append(correction)
+        totals = self._powers(keys, column, origins)
+        for v, (total, factor) in enumerate(zip(totals, corrections, strict=True)):
+            sums = kb.load(self.sums, column + v * width, width)
+            before = kb.pure(simd.MulOp(sums, factor))
+            after = kb.pure(simd.AddOp(before, total))
+            kb.store(after, self.sums, column + v * width)
 
     # ---- parts
 
     def _at(self, key: Index, column: Index) -> Index:
         return key * self._scores.stride + column + self._scores.offset
 
-    def _larger(self, a: SSAValue, b: SSAValue) -> SSAValue:
+    def larger(self, a: SSAValue, b: SSAValue) -> SSAValue:
         """
         The larger of two scores; `a` if `b` is NaN.
 
@@ -145,7 +172,7 @@ class OnlineSoftmax:
             value = self._causal(value, start + key, place.first + column)
             if value is not score:
                 kb.store(value, self._scores.ptr, at)
-            return [self._larger(carried[0], value)]
+            return [self.larger(carried[0], value)]
 
         (largest,) = kb.fold(0, keys, 1, [self._constant(-math.inf)], step)
         return largest
@@ -231,16 +258,19 @@ class OnlineSoftmax:
         blind = kb.mask(key - query - offset, self._tiling.width)
         return kb.pure(simd.SelectOp(blind, self._constant(-math.inf), score))
 
-    def _powers(self, keys: Index, column: Index, origin: SSAValue) -> SSAValue:
-        """Replace scores by their powers; gives the sum."""
+    def _powers(
+        self, keys: Index, column: Index, origins: Sequence[SSAValue]
+    ) -> Sequence[SSAValue]:
+        """Replace scores by their powers; gives the sum of each vector of queries."""
         kb, width = self._kb, self._tiling.width
 
-        def step(key: Index, carried: list[SSAValue]) -> list[SSAValue]:
-            at = self._at(key, column)
-            score = kb.load(self._scores.ptr, at, width)
-            power = self._exp(kb.pure(simd.SubOp(score, origin)))
-            kb.store(power, self._scores.ptr, at)
-            return [kb.pure(simd.AddOp(carried[0], power))]
+        def step(key: Index, totals: list[SSAValue]) -> list[SSAValue]:
+            for v, origin in enumerate(origins):
+                at = self._at(key, column + v * width)
+                score = kb.load(self._scores.ptr, at, width)
+                power = self._exp(kb.pure(simd.SubOp(score, origin)))
+                kb.store(power, self._scores.ptr, at)
+                totals[v] = kb.pure(simd.AddOp(totals[v], power))
+            return totals
 
-        (total,) = kb.fold(0, keys, 1, [self._constant(0)], step)
-        return total
+        return kb.fold(0, keys, 1, [self._constant(0)] * len(origins), step)

@@ -52,10 +52,14 @@ class AttentionTiling:
     """Keys of a score tile."""
     score_vectors: int
     """Vectors of queries of a score tile."""
+    narrow_vectors: int | None
+    """The same where no more queries are left; None if that does not happen."""
     row_stride: int
     """Elements from one key to the next in the scratch for scores."""
     result_rows: int
     """Queries of a result tile."""
+    last_result_rows: int
+    """The same where fewer queries are left."""
     result_vectors: int
     """Vectors of a result tile."""
     result_width: int
@@ -103,6 +107,8 @@ def attention_tiling(
     stride = padded
     if stride * element_bytes % _ALIASING == 0:
         stride += _LINE // element_bytes
+    # Queries of the last block.
+    left = None if not fixed_queries else (fixed_queries - 1) % block + 1
     return AttentionTiling(
         width,
         padded,
@@ -111,8 +117,10 @@ def attention_tiling(
         is_single,
         key_rows,
         vectors,
+        _narrow_vectors(vectors, width, left),
         stride,
         result_rows,
+        _last_rows(block, left, result_rows),
         result_vectors,
         result_width,
     )
@@ -121,6 +129,23 @@ def attention_tiling(
 def _result_vectors(vectors: int) -> int:
     """Vectors of a result tile, so that no column is left over."""
     return next(n for n in (2, 3, 4, 1) if vectors % n == 0)
+
+
+def _narrow_vectors(vectors: int, width: int, left: int | None) -> int | None:
+    """Vectors of the last score tile of the last block, if it is narrower."""
+    if vectors == 1:
+        return None
+    if left is None:
+        return 1
+    return 1 if (left - 1) % (vectors * width) < width else None
+
+
+def _last_rows(block: int, left: int | None, rows: int) -> int:
+    """The height of the last result tile of a block, if it is the same for all."""
+    rests = {block % rows, (left or block) % rows}
+    if left is None:
+        return rows
+    return max(rests) if len(rests - {0}) == 1 else rows
 
 
 def _best_height(rows: int, tallest: int) -> int:
