@@ -69,7 +69,7 @@ BLOCK_ROWS = 4
 NARROW = 4
 """Vectors of channels of images that are walked pixel by pixel."""
 LARGE = 16 << 20
-"""Bytes of images that come from memory. There, a window computes too much for each
+"""Bytes of images that come from memory. There, maximum pools compute too much for each
 pixel to have enough loads under way; in caches, prefetching gains nothing."""
 AHEAD = 4096
 """Bytes from a pixel to the one that is prefetched meanwhile."""
@@ -301,6 +301,8 @@ class WindowKernel:
 
     def _streams(self, lanes: int) -> Sequence[Load]:
         """What is worth prefetching: images known to be larger than the caches."""
+        if self.weight is not None or self.is_average:
+            return []
         nodes = list(walk([self.node]))
         # Where elements are chosen, their places may be outside of the buffer.
         if any(isinstance(n, Choose) for n in nodes):
