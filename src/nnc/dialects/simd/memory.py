@@ -388,6 +388,31 @@ class LoadSlotOp(IRDLOperation):
 
 
 @irdl_op_definition
+class PrefetchOp(IRDLOperation):
+    """
+    Ask for the cache line `ahead` bytes after an element, which may be anywhere.
+
+    The element itself is within its buffer. Nothing is read: no result depends on it.
+    `simd.prefetch %p[%i] {ahead = 2048} : !simd.ptr<f32>`
+    """
+
+    name = "simd.prefetch"
+
+    ptr = operand_def(PtrType)
+    index = operand_def(IndexType)
+    ahead = prop_def(IntegerAttr[I64])
+
+    traits = traits_def(MemoryReadEffect(), MemoryWriteEffect())
+
+    assembly_format = (
+        "$ptr `[` $index `]` ` ` `{` `ahead` `=` $ahead `}` attr-dict `:` type($ptr)"
+    )
+
+    def __init__(self, ptr: Value, index: Value, ahead: int) -> None:
+        super().__init__(operands=(ptr, index), properties={"ahead": width_attr(ahead)})
+
+
+@irdl_op_definition
 class RaiseOp(IRDLOperation):
     """
     Record error `code` at `site` in the run state if `condition` holds.

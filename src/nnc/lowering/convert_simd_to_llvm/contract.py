@@ -36,9 +36,6 @@ State = list[SSAValue]
 """What the loops carry: A pointers, the B pointer, where to prefetch (if anywhere),
 then the accumulators."""
 
-_NEAREST = 3
-"""Where what is prefetched goes, as LLVM counts: 3 is the first cache, 2 the second."""
-
 
 @dataclass(frozen=True)
 class RowAddress:
@@ -189,7 +186,7 @@ class Tile:
         moved.append(b.gep(b_pointer, self.b_stride, self.raw))
         for p in ahead:
             assert self.ahead_stride is not None
-            b.prefetch(p, _NEAREST)
+            b.prefetch(p, memory.NEAREST)
             moved.append(b.gep(p, self.ahead_stride, self.raw, is_inside=False))
         return [*moved, *new]
 

@@ -30,6 +30,8 @@ from nnc.lowering.convert_simd_to_llvm.builder import (
 from nnc.lowering.convert_simd_to_llvm.lowering import Converter, KernelLowering
 
 CACHE_LINE = 64
+NEAREST = 3
+"""Where what is prefetched goes, as LLVM counts: 3 is the first cache, 2 the second."""
 
 
 def memory_type(type: Attribute) -> Attribute:
@@ -222,6 +224,13 @@ def convert_ptr_add(lw: KernelLowering, op: simd.PtrAddOp) -> None:
     lw.define(op.result, lw.b.gep(ptr, offset, element_in_memory(op.ptr)))
 
 
+def convert_prefetch(lw: KernelLowering, op: simd.PrefetchOp) -> None:
+    """An address that need not be within the buffer, and the hint."""
+    b = lw.b
+    address = b.gep(lw.value(op.ptr), lw.value(op.index), element_in_memory(op.ptr))
+    b.prefetch(b.gep(address, op.ahead.value.data, i8, is_inside=False), NEAREST)
+
+
 def convert_alloca(lw: KernelLowering, op: simd.AllocaOp) -> None:
     """A slot in the frame."""
     count = op.count.value.data
@@ -262,6 +271,7 @@ CONVERTERS: dict[type[Operation], Converter] = {
     simd.StoreStridedOp: convert_store_strided,
     simd.MaskOp: convert_mask,
     simd.PtrAddOp: convert_ptr_add,
+    simd.PrefetchOp: convert_prefetch,
     simd.AllocaOp: convert_alloca,
     simd.LoadSlotOp: convert_load_slot,
     simd.RaiseOp: convert_raise,

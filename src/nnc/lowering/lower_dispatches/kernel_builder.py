@@ -622,6 +622,10 @@ class KernelBuilder:
         base, offset = self.address(ptr, index)
         self.add(simd.StoreStridedOp(value, base, offset, self.value(stride), mask))
 
+    def prefetch(self, ptr: SSAValue, index: IndexLike, ahead: int) -> None:
+        """Ask for the cache line `ahead` bytes after an element."""
+        self.add(simd.PrefetchOp(*self.address(ptr, index), ahead))
+
     def to_data(self, index: IndexLike, element_type: Attribute) -> SSAValue:
         """An index as a number of `element_type`."""
         index = Index.of(index)

@@ -41,6 +41,9 @@ from nnc.lowering.lower_dispatches.stores import (
 )
 from nnc.symbolic import Dim, DimLike
 
+Column = Callable[[Index | None], Emitter]
+"""Gives the emitter of a vector of columns at a position along the scanned axis."""
+
 
 class ScanKernel:
     """Builds the kernel of one scan."""
@@ -96,16 +99,30 @@ class ScanKernel:
         with row_loops(
             kb, split, inner, extents[len(split.axes) :], kb.begin, kb.end
         ) as bound:
-
-            def column(first: Index, lanes: int, mask: SSAValue | None) -> None:
-                place = bound if lane is None else {**bound, lane: first}
-                self._column(place, lane, lanes, mask)
-
-            if lane is None:
-                column(Index({}, 0), 1, None)
+            if lane is not None:
+                self._columns(bound, lane, length, width)
+            elif isinstance(self.op, ArgReduceOp) and self._runs_along(lane):
+                ArgReduceAlong(self, self.op, bound).emit()
             else:
-                lane_loop(kb, 0, length, width, column)
+                self._scan([self._column(bound, None, 1, None)])
         return split.tasks
+
+    def _columns(
+        self, bound: Mapping[Axis, Index], lane: Axis, length: DimLike, width: int
+    ) -> None:
+        """Groups of vectors side by side if they are stored, then single ones."""
+        kb, whole = self.kb, Index({}, 0)
+        if isinstance(self.op, CumulativeOp):
+            wide = width * (8 if kb.target.vector_registers >= 32 else 4)
+            whole = kb.floordiv(length, wide) * wide
+            with kb.loop(0, whole, wide) as first:
+                places = [{**bound, lane: first + v} for v in range(0, wide, width)]
+                self._scan([self._column(p, lane, width, None) for p in places])
+
+        def single(first: Index, lanes: int, mask: SSAValue | None) -> None:
+            self._scan([self._column({**bound, lane: first}, lane, lanes, mask)])
+
+        lane_loop(kb, whole, length, width, single)
 
     def _column(
         self,
@@ -113,21 +130,20 @@ class ScanKernel:
         lane: Axis | None,
         width: int,
         mask: SSAValue | None,
-    ) -> None:
-        if isinstance(self.op, ArgReduceOp) and self._runs_along(lane):
-            ArgReduceAlong(self, self.op, bound).emit()
-            return
-
+    ) -> Column:
         def emitter(i: Index | None) -> Emitter:
             axes = dict(bound)
             if self.scanned is not None and i is not None:
                 axes[self.scanned] = i
             return Emitter(self.kb, axes, lane, width, mask)
 
+        return emitter
+
+    def _scan(self, columns: Sequence[Column]) -> None:
         if isinstance(self.op, CumulativeOp):
-            self._running_sum(self.op, emitter, width)
+            self._running_sum(self.op, columns)
         else:
-            self._arg_reduce(self.op, emitter, width)
+            self._arg_reduce(self.op, columns)
 
     def _runs_along(self, lane: Axis | None) -> bool:
         """Whether lanes can run along the scanned axis."""
@@ -140,9 +156,7 @@ class ScanKernel:
         for store, stored in zip(self.stores, values, strict=True):
             store_element(emitter, store, stored)
 
-    def _running_sum(
-        self, op: CumulativeOp, emitter: Callable[[Index | None], Emitter], width: int
-    ) -> None:
+    def _running_sum(self, op: CumulativeOp, columns: Sequence[Column]) -> None:
         kb, node = self.kb, self.node
         type_ = f64 if is_float(node.type) else node.type
         is_sum = op.kind.data == "sum"
@@ -150,36 +164,42 @@ class ScanKernel:
 
         def step(i: Index, totals: list[SSAValue]) -> list[SSAValue]:
             place = Index.of(self.size) - 1 - i if op.reverse.value.data else i
-            made = emitter(place)
-            value = convert(kb, made.vector(node), type_)
-            total = kb.add(combine(totals[0], value))
-            shown = totals[0] if op.exclusive.value.data else total
-            self.store(made, convert(kb, shown, node.type))
-            return [total]
+            new: list[SSAValue] = []
+            for column, before in zip(columns, totals, strict=True):
+                made = column(place)
+                value = convert(kb, made.vector(node), type_)
+                new.append(kb.add(combine(before, value)))
+                shown = before if op.exclusive.value.data else new[-1]
+                self.store(made, convert(kb, shown, node.type))
+            return new
 
-        kb.fold(0, self.size, 1, [kb.constant(neutral, type_, width)], step)
+        width = columns[0](None).width
+        start = kb.constant(neutral, type_, width)
+        kb.fold(0, self.size, 1, [start] * len(columns), step)
 
-    def _arg_reduce(
-        self, op: ArgReduceOp, emitter: Callable[[Index | None], Emitter], width: int
-    ) -> None:
+    def _arg_reduce(self, op: ArgReduceOp, columns: Sequence[Column]) -> None:
         kb, node = self.kb, self.node
+        width = columns[0](None).width
 
         def step(i: Index, state: list[SSAValue]) -> list[SSAValue]:
-            value = emitter(i).vector(node)
-            best, place = state
-            better = is_better(kb, op, value, best)
             here = kb.splat(kb.to_data(i, i64), width)
-            return [
-                kb.add(simd.SelectOp(better, value, best)),
-                kb.add(simd.SelectOp(better, here, place)),
-            ]
+            new: list[SSAValue] = []
+            for column, best, place in zip(
+                columns, state[::2], state[1::2], strict=True
+            ):
+                value = column(i).vector(node)
+                better = is_better(kb, op, value, best)
+                new.append(kb.add(simd.SelectOp(better, value, best)))
+                new.append(kb.add(simd.SelectOp(better, here, place)))
+            return new
 
         initial = [
             kb.constant(worst(op, node.type), node.type, width),
             kb.constant(0, i64, width),
         ]
-        _, place = kb.fold(0, self.size, 1, initial, step)
-        self.store(emitter(None), place)
+        state = kb.fold(0, self.size, 1, initial * len(columns), step)
+        for column, place in zip(columns, state[1::2], strict=True):
+            self.store(column(None), place)
 
 
 def worst(op: ArgReduceOp, type: Attribute) -> float:

@@ -27,7 +27,7 @@ from nnc.dialects import simd
 from nnc.dialects.nn.base import ints
 from nnc.dialects.nn.conv import ConvOp, PoolOp
 from nnc.dialects.nn.types import dims_of, is_float
-from nnc.dialects.simd.types import bits_of
+from nnc.dialects.simd.types import bits_of, storage_bytes
 from nnc.lowering.lower_dispatches.access import Elements
 from nnc.lowering.lower_dispatches.elementwise import (
     convert,
@@ -35,7 +35,14 @@ from nnc.lowering.lower_dispatches.elementwise import (
     running_extremum,
 )
 from nnc.lowering.lower_dispatches.emit import Emitter
-from nnc.lowering.lower_dispatches.expressions import Axis, Hole, Node
+from nnc.lowering.lower_dispatches.expressions import (
+    Axis,
+    Choose,
+    Hole,
+    Load,
+    Node,
+    walk,
+)
 from nnc.lowering.lower_dispatches.index import Index, IndexLike, simplified
 from nnc.lowering.lower_dispatches.kernel_builder import BufferArg, KernelBuilder
 from nnc.lowering.lower_dispatches.loops import (
@@ -61,6 +68,13 @@ BLOCK_ROWS = 4
 """Rows of outputs that are computed together, a vector of channels at a time."""
 NARROW = 4
 """Vectors of channels of images that are walked pixel by pixel."""
+LARGE = 16 << 20
+"""Bytes of images that come from memory. There, maximum pools compute too much for each
+pixel to have enough loads under way; in caches, prefetching gains nothing."""
+AHEAD = 4096
+"""Bytes from a pixel to the one that is prefetched meanwhile."""
+HALF_A_LINE = 32
+"""Bytes of a vector of channels that are worth a prefetch."""
 
 
 @dataclass(frozen=True)
@@ -256,7 +270,7 @@ class WindowKernel:
 
         def each(do: Callable[[_Row], None]) -> None:
             def vector(first: Index, lanes: int, mask: SSAValue | None) -> None:
-                do(_Row(self, place, first, lanes, mask))
+                do(_Row(self, place, first, lanes, mask, self._streams(lanes)))
 
             vectors.emit(vector)
 
@@ -284,6 +298,27 @@ class WindowKernel:
         if (axis.kernel - 1) * axis.dilation < axis.stride or axis.out.extent == 1:
             return None
         return Axis(extent=simplified(ceildiv(axis.out.extent or 0, BLOCK_ROWS)))
+
+    def _streams(self, lanes: int) -> Sequence[Load]:
+        """What is worth prefetching: images known to be larger than the caches."""
+        if self.weight is not None or self.is_average:
+            return []
+        nodes = list(walk([self.node]))
+        # Where elements are chosen, their places may be outside of the buffer.
+        if any(isinstance(n, Choose) for n in nodes):
+            return []
+        return [n for n in nodes if isinstance(n, Load) and self._is_stream(n, lanes)]
+
+    def _is_stream(self, load: Load, lanes: int) -> bool:
+        size = storage_bytes(load.buffer.element_type)
+        count = dim_product(load.buffer.dims).as_int()
+        return (
+            all(isinstance(v, Axis) for v in load.index.terms)
+            and load.index.coefficient(self.channel) == 1
+            and lanes * size >= HALF_A_LINE
+            and count is not None
+            and count * size >= LARGE
+        )
 
     @property
     def _most_outputs(self) -> int:
@@ -415,6 +450,8 @@ class _Row:
     first_channel: Index
     width: int
     mask: SSAValue | None
+    streams: Sequence[Load] = ()
+    """What is prefetched."""
 
     @cached_property
     def clip(self) -> Sequence[tuple[Index, Index]]:
@@ -513,10 +550,21 @@ class _Row:
                 column = u * along.stride + tap * along.dilation
                 users.setdefault(column, []).append((u, tap))
         origin = along.place_of(first, 0)
-        for column in sorted(users):
+        columns = sorted(users)
+        is_new = frozenset(columns[-len(totals) * along.stride :])
+        for column in columns:
             for u, tap in users[column]:
                 totals[u] = self._tap(bound, origin + column, Index.of(tap), totals[u])
+            if column in is_new:
+                self._prefetch({**bound, along.place: origin + column})
         return totals
+
+    def _prefetch(self, bound: Mapping[Axis, Index]) -> None:
+        """Ask for pixels that later steps will load."""
+        emitter, kb = self.emitter(bound), self.window.kb
+        for load in self.streams:
+            place = emitter.resolve(load.index)
+            kb.prefetch(load.buffer.ptr, place.base, AHEAD)
 
     def _tap(
         self,

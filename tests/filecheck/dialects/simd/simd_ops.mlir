@@ -241,6 +241,8 @@ func.func @pointers(%p: !simd.ptr<f32>, %w: !simd.ptr<i64>, %i: index, %c: i1) {
   %1 = simd.mask %i {width = 1} : i1
   // CHECK-NEXT: %{{.*}} = simd.ptr_add %p, %i : !simd.ptr<f32> -> !simd.ptr<f32>
   %2 = simd.ptr_add %p, %i : !simd.ptr<f32> -> !simd.ptr<f32>
+  // CHECK-NEXT: simd.prefetch %p[%i] {ahead = 4096} : !simd.ptr<f32>
+  simd.prefetch %p[%i] {ahead = 4096} : !simd.ptr<f32>
   // CHECK-NEXT: %{{.*}} = simd.alloca 256 : !simd.ptr<f32>
   %3 = simd.alloca 256 : !simd.ptr<f32>
   // CHECK-NEXT: %{{.*}} = simd.load_slot %w[3] : !simd.ptr<f32>

@@ -112,3 +112,13 @@ func.func @errors(%state: !simd.ptr<i64>, %n: index) {
 func.func @host(%x: f32) {
   func.return
 }
+
+// What is asked for may lie outside of the buffer.
+// CHECK-LABEL: llvm.func @prefetch(
+// CHECK: %[[ELEMENT:.*]] = llvm.getelementptr inbounds %{{.*}}[%{{.*}}] : (!llvm.ptr, i64) -> !llvm.ptr, f32
+// CHECK-NEXT: %[[AHEAD:.*]] = llvm.getelementptr %[[ELEMENT]][4096] : (!llvm.ptr) -> !llvm.ptr, i8
+// CHECK: llvm.call_intrinsic "llvm.prefetch.p0"(%[[AHEAD]], %{{.*}}, %{{.*}}, %{{.*}}) : (!llvm.ptr, i32, i32, i32) -> ()
+func.func @prefetch(%p: !simd.ptr<f32>, %i: index) {
+  simd.prefetch %p[%i] {ahead = 4096} : !simd.ptr<f32>
+  func.return
+}

@@ -34,6 +34,19 @@ def test_running_sums(
         )
 
 
+@pytest.mark.parametrize("reverse", [False, True], ids=["forwards", "backwards"])
+@pytest.mark.parametrize("exclusive", [False, True], ids=["inclusive", "exclusive"])
+def test_running_sums_of_groups_of_vectors(
+    target: Target, rng: Generator, reverse: bool, exclusive: bool
+) -> None:
+    # A group of 8 vectors of 16 lanes, a vector, and a rest.
+    x = rng.standard_normal((2, 3, 150)).astype(np.float32)
+    for operand in (Operand(x), Operand(x, [N, 3, M])):
+        check_dispatch(
+            lambda x: CumulativeOp(x, 1, exclusive, reverse), [operand], target
+        )
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("last", [False, True], ids=["first", "last"])
 @pytest.mark.parametrize("kind", ["max", "min"])

@@ -12,6 +12,7 @@ from nnc.dialects.nn.conv import CHANNELS_LAST, ConvOp, PoolKind, PoolOp
 from nnc.dialects.nn.elementwise import AddOp, ClampOp, NegOp
 from nnc.dialects.nn.movement import BroadcastOp, TransposeOp
 from nnc.dialects.nn.types import dims_of
+from nnc.lowering.lower_dispatches import window
 from nnc.symbolic import Dim
 from nnc.target import Target
 from nnc.testing_dispatches import Array, Operand, check_dispatch, lower_dispatch
@@ -131,6 +132,27 @@ def test_max_pool_propagates_nan(target: Target, rng: Generator) -> None:
         [x],
         target,
     )
+
+
+def test_images_that_come_from_memory_are_prefetched(
+    target: Target, rng: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pool(x: SSAValue) -> PoolOp:
+        return PoolOp(
+            x, "max", (3, 3), strides=(2, 2), padding=(1,) * 4, layout=CHANNELS_LAST
+        )
+
+    def prefetches(x: Array) -> int:
+        lowered = check_dispatch(pool, [x], target)
+        assert lowered.kernel is not None
+        return sum(op.name == "simd.prefetch" for op in lowered.kernel.walk())
+
+    image = floats(rng, 1, 9, 20, 32)
+    assert prefetches(image) == 0
+    monkeypatch.setattr(window, "LARGE", image.nbytes)
+    # Vectors of 4 channels are too short for it.
+    assert (prefetches(image) > 0) == (target.lanes(32) > 4)
+    assert prefetches(image[:, :-1]) == 0
 
 
 def test_channel_multiplier(target: Target, rng: Generator) -> None:
