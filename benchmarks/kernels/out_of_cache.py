@@ -383,9 +383,7 @@ def runner(
     assert launch is not None
     tasks = launch.task_count.evaluate({})
     cuts = [tasks * i // threads for i in range(threads + 1)]
-    parts = [
-        lowered.prepare(addresses, part=p) for p in itertools.pairwise(cuts)
-    ]
+    parts = [lowered.prepare(addresses, part=p) for p in itertools.pairwise(cuts)]
     pool = ThreadPoolExecutor(threads)
 
     def run() -> None:
