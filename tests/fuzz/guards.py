@@ -21,6 +21,7 @@ from campaign import Case
 from engines import Array, Engine, warm_up
 from forked import judge
 from guarded import Side, run_guarded
+from onnx import ModelProto, TensorProto
 from random_models import random_model
 from seeds import node_cases
 from writer import Impossible
@@ -30,15 +31,18 @@ def _model(chance: random.Random) -> tuple[str, bytes, Mapping[str, Array]]:
     """A node case of numbers only, or a random model."""
     if chance.random() < 0.4:
         cases = node_cases()
-        name = chance.choice([n for n in sorted(cases) if _is_numeric(cases[n].feeds)])
+        name = chance.choice([n for n in sorted(cases) if _is_numeric(cases[n].model)])
         draft = node_cases()[name]
         return name, draft.model.SerializeToString(), draft.feeds
     written = random_model(chance)
     return "-".join(written.ops[:3]), written.model.SerializeToString(), written.feeds
 
 
-def _is_numeric(feeds: Mapping[str, Array]) -> bool:
-    return all(value.dtype.kind != "O" for value in feeds.values())
+def _is_numeric(model: ModelProto) -> bool:
+    """Whether inputs and outputs are tensors of numbers."""
+    values = [*model.graph.input, *model.graph.output]
+    kinds = [v.type.tensor_type.elem_type for v in values]
+    return all(kinds) and TensorProto.STRING not in kinds
 
 
 def guarded_runs(seed: int) -> Iterator[Case]:
