@@ -57,7 +57,8 @@ def _with_bias(node: Node, b: Builder, value: SSAValue) -> SSAValue:
     if bias is None:
         return value
     channels = dims_of(value)[1]
-    if rank_of(bias) == 1 and dims_of(bias)[0].as_int() is None:
+    sizes = [d.as_int() for d in (channels, *dims_of(bias))]
+    if rank_of(bias) == 1 and None in sizes:
         bias = b.with_dim(bias, 0, channels)
     if dims_of(bias) != (channels,):
         raise InvalidNodeError(

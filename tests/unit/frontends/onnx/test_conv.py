@@ -280,6 +280,18 @@ def test_bias_of_free_size_is_taken_to_fit(agrees: Any, rng: np.random.Generator
     )
 
 
+def test_bias_is_taken_to_fit_a_filter_of_free_size(
+    agrees: Any, rng: np.random.Generator
+):
+    agrees(
+        "(float[1,3,4,4] x, float[O,3,3,3] w) => (float[] y) { y = Conv(x, w, c) }",
+        {"x": normal(rng, 1, 3, 4, 4), "w": normal(rng, 5, 3, 3, 3)},
+        {"c": normal(rng, 5)},
+        rtol=1e-4,
+        atol=1e-5,
+    )
+
+
 def test_transposed_filter_of_free_channels_is_taken_to_fit(
     agrees: Any, rng: np.random.Generator
 ):
