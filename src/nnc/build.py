@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from xdsl.dialects.builtin import ModuleOp, StringAttr
@@ -259,7 +259,9 @@ class Build:
         """Everything of a module that is one piece of native code."""
         module = self.lowered(module, steps, prefix)
         with self.phase("llvm", f"{prefix}code generation"):
-            return self._generate(module)
+            saved = self._generate(module)
+        # What a file says of its compilation includes its code generation.
+        return replace(saved, info=replace(saved.info, phases=tuple(self.phases)))
 
     def _tune(self, module: Module, rest: Sequence[ArgSpec]) -> None:
         """Set the tiles of a module with which the passes `rest` make fast code."""
@@ -287,7 +289,6 @@ class Build:
             kernels=kernel_infos(plan),
             weight_bytes=sum(w.nbytes for w in plan.weights),
             code_bytes=len(data),
-            phases=tuple(self.phases),
             fallbacks=find_fallbacks(module.ir, plan),
             code_generations=1,
             tiles=self.tiles,

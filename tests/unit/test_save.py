@@ -18,6 +18,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 import nnc
 from nnc.backend import host
+from nnc.backend.host import resolve_target
+from nnc.build import Build
 from nnc.errors import (
     IndexOutOfRange,
     InputError,
@@ -25,6 +27,7 @@ from nnc.errors import (
     LoadError,
     TargetError,
 )
+from nnc.options import CompileOptions
 from nnc.runtime import saved as saved_module
 from nnc.runtime.container import write_container
 from nnc.runtime.records import decode, encode
@@ -390,3 +393,8 @@ def test_every_record_of_a_model_can_be_stored():
     records = (exe.info, host.host_target(), exe._plan)
     for record in records:
         assert decode(type(record), json.loads(json.dumps(encode(record)))) == record
+
+
+def test_what_is_saved_says_how_long_its_code_took():
+    made = Build.of(CompileOptions(), resolve_target("native")).make(lookup())
+    assert made.info.phases[-1].name == "code generation"
